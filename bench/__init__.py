@@ -1,0 +1,1 @@
+"""The harness: contracts, datasets, cells, stages, store, tracking, leaderboard, command line."""

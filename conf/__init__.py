@@ -1,0 +1,1 @@
+"""Configuration: what exists and how it is set, one YAML per thing."""

@@ -1,0 +1,1 @@
+"""Evaluators: one file per family of metrics, named by ``conf/evaluator/*.yaml``."""

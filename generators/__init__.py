@@ -1,0 +1,1 @@
+"""Generators: one file each, named by ``conf/generator/*.yaml``."""
