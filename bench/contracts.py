@@ -1,0 +1,224 @@
+"""The contracts: what a generator and an evaluator are, and the values they exchange.
+
+Both contracts are protocols: a class elsewhere fulfils one by having the methods and needs no
+import of ours. Generators and evaluators import this module, ``schema`` and ``ledger`` of the
+harness and nothing else of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self, TypeVar, get_args, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+from .ledger import Event, Neighbours
+from .schema import Schema
+
+Family = Literal["fidelity", "utility", "privacy", "fairness", "cost"]
+Direction = Literal["higher", "lower"]
+# How a metric's name tells its direction.
+SUFFIXES = {
+    "higher": ("_score", "_per_second"),
+    "lower": ("_error", "_seconds", "_mib"),
+}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The total privacy budget of a cell.
+
+    Parameters
+    ----------
+    epsilon : float
+        In (0, inf]; ``inf`` means that no privacy was asked for.
+    delta : float
+        In [0, 1); 0 asks for pure differential privacy.
+    neighbours : {"add_remove", "replace"}
+        Which tables count as neighbours (Dwork and Roth 2014, definition 2.4).
+
+    Raises
+    ------
+    ValueError
+        If a value is outside its range.
+    """
+
+    epsilon: float = math.inf
+    delta: float = 0.0
+    neighbours: Neighbours = "add_remove"
+
+    def __post_init__(self) -> None:
+        if not _is_number(self.epsilon) or not self.epsilon > 0:
+            raise ValueError(
+                f"privacy.epsilon must be > 0 (inf for no privacy), got {self.epsilon!r}; "
+                "set privacy.epsilon=1"
+            )
+        if not _is_number(self.delta) or not 0 <= self.delta < 1:
+            raise ValueError(
+                f"privacy.delta must be in [0, 1), got {self.delta!r}; set privacy.delta=1e-5"
+            )
+        if self.neighbours not in get_args(Neighbours):
+            raise ValueError(
+                f"privacy.neighbours must be one of {', '.join(get_args(Neighbours))}, "
+                f"got {self.neighbours!r}"
+            )
+
+    @property
+    def is_private(self) -> bool:
+        """Whether a finite epsilon was asked for."""
+        return math.isfinite(self.epsilon)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Learns a table and draws new ones.
+
+    Hyperparameters are arguments of the constructor, which only stores them. Optional members:
+
+    ``skip(schema, budget) -> str | None``
+        The reason why a cell does not apply, asked before ``fit``.
+    ``ledger : Sequence[Event]``
+        Every privacy mechanism that ``fit`` used; required of whoever accepts a finite epsilon.
+    ``progress : Callable[..., None]``
+        Replaced before ``fit``; call it as ``progress(step, total, **losses)``.
+    """
+
+    def fit(
+        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
+    ) -> Self:
+        """Learn ``train`` (canonical under ``schema``), spending at most ``budget`` in total."""
+        ...
+
+    def sample(
+        self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
+        """Draw ``n`` rows that satisfy the Schema.
+
+        ``conditions`` (n rows, some of the columns) fixes those columns' values; a generator that
+        cannot condition leaves the argument out of its signature.
+        """
+        ...
+
+
+class Accountable(Protocol):
+    """The part of a generator that accepts a finite epsilon."""
+
+    @property
+    def ledger(self) -> Sequence[Event]:
+        """Every privacy mechanism that ``fit`` used."""
+        ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One declared number of an evaluator.
+
+    Parameters
+    ----------
+    name : str
+        Ends in ``_score`` or ``_per_second`` (better high), ``_error``, ``_seconds`` or ``_mib``
+        (better low).
+    family : {"fidelity", "utility", "privacy", "fairness", "cost"}
+        The group of tables it stands in.
+    best, worst : float
+        The ends of its range; infinite where it has none.
+    unit : str
+        Empty for a dimensionless number.
+    definition : str
+        What it measures and the source of its definition.
+    ranked : bool
+        Whether leaderboards rank by it.
+    per : str
+        Empty for one value a cell; else what there is a value for each of ("class", "column"),
+        under keys ``name[label]``.
+    version : int
+        Raised whenever values may change.
+    """
+
+    name: str
+    family: Family
+    best: float
+    worst: float
+    definition: str
+    unit: str = ""
+    ranked: bool = False
+    per: str = ""
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.name.endswith(SUFFIXES["higher"] + SUFFIXES["lower"]):
+            raise ValueError(
+                "a metric's name must tell its direction by ending in one of "
+                f"{', '.join(SUFFIXES['higher'] + SUFFIXES['lower'])}, got {self.name!r}"
+            )
+        if (self.best > self.worst) != (self.direction == "higher"):
+            raise ValueError(
+                f"{self.name!r} is better {self.direction}, but best={self.best} and "
+                f"worst={self.worst} say otherwise"
+            )
+
+    @property
+    def direction(self) -> Direction:
+        """Whether higher or lower values are better."""
+        return "higher" if self.name.endswith(SUFFIXES["higher"]) else "lower"
+
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` is finite and within the range (to rounding)."""
+        low, high = sorted((self.best, self.worst))
+        return math.isfinite(value) and low - 1e-9 <= value <= high + 1e-9
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What an evaluator is handed; every table is canonical under the Schema.
+
+    Parameters
+    ----------
+    train : DataFrame
+        Rows that the generator saw.
+    holdout : DataFrame
+        Rows that it did not see: the test set, and the non-members of attacks.
+    reference : DataFrame
+        Rows for attackers; disjoint from both.
+    synthetic : DataFrame
+        The generator's rows.
+    cost : mapping of str to float
+        What the stages measured: ``fit_seconds``, ``sample_seconds``, ``peak_rss_mib``.
+    """
+
+    train: pd.DataFrame
+    holdout: pd.DataFrame
+    reference: pd.DataFrame
+    synthetic: pd.DataFrame
+    cost: Mapping[str, float] = field(default_factory=dict)
+    _shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """Return what ``make`` builds, built once per cell: encodings, neighbour searches."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
+
+
+class Evaluator(Protocol):
+    """Measures a synthetic table.
+
+    ``metrics`` declares every number; ``evaluate`` returns one entry for each: a finite float, or a
+    text that says why the number is not available.
+    """
+
+    metrics: Sequence[Metric]
+
+    def evaluate(
+        self, tables: Tables, *, schema: Schema, rng: np.random.Generator
+    ) -> Mapping[str, float | str]:
+        """Return a value, or the reason why there is none, for every declared metric."""
+        ...
