@@ -1,0 +1,34 @@
+"""The catalog: what exists, one line each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from . import config
+
+KINDS = {
+    "generators": "generator",
+    "datasets": "dataset",
+    "evaluators": "evaluator",
+    "scenarios": "scenario",
+    "privacy": "privacy",
+}
+
+
+def entries(group: str, config_dir: Path | None = None) -> list[tuple[str, str]]:
+    """Return the options of a group with a line on each.
+
+    Returns
+    -------
+    list of (str, str)
+        Name and summary, sorted by name.
+    """
+    found = config.all_options(group, config_dir)
+    return [(name, _summary(group, option)) for name, option in found.items()]
+
+
+def _summary(group: str, found: dict[str, Any]) -> str:
+    if group == "privacy":
+        return f"epsilon {found['epsilon']:g}, delta {found['delta']:g}"
+    return " ".join(str((found.get("about") or found).get("summary") or "").split())

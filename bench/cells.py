@@ -1,0 +1,147 @@
+"""Cells: the points of the grid, and the keys that identify what each one computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from . import targets
+from .canonical import digest
+from .contracts import Budget
+
+# What of a dataset's specification decides its rows and their meaning.
+SCHEMA_KEYS = ("columns", "target", "task", "sensitive", "source", "identifiers", "public")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid: scenario x dataset x generator x budget x seeds, and its evaluators.
+
+    Parameters
+    ----------
+    scenario, dataset, generator : mapping
+        Plain specifications, as their YAML files give them.
+    evaluators : mapping of str to mapping
+        Specifications by name.
+    budget : Budget
+        The total privacy budget.
+    seeds : mapping of str to int
+        One for each of ``seeds.STAGES``.
+    label : str
+        The generator's name on a board; tells variants of its hyperparameters apart.
+    limits : mapping
+        ``seconds`` and ``memory_mib`` (None: unlimited) and ``threads`` of the cell's process.
+    """
+
+    scenario: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    generator: Mapping[str, Any]
+    evaluators: Mapping[str, Mapping[str, Any]]
+    budget: Budget
+    seeds: Mapping[str, int]
+    label: str
+    limits: Mapping[str, Any]
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What determines the synthetic table, and nothing else."""
+        return {
+            "scenario": _component(self.scenario),
+            "dataset": {
+                "sha256": self.dataset["pins"]["sha256"],
+                "schema_sha256": schema_digest(self.dataset),
+                "rows": self.dataset.get("rows"),
+                "split": self._named_split(),
+            },
+            "generator": _component(self.generator)
+            | {"fit_on": (self.generator.get("about") or {}).get("fit_on") or "train"},
+            "budget": asdict(self.budget),
+            "seeds": {stage: self.seeds[stage] for stage in ("split", "train", "sample")},
+        }
+
+    def _named_split(self) -> Any:
+        return (self.dataset.get("splits") or {}).get(self.scenario.get("split"))
+
+    @cached_property
+    def evaluation(self) -> dict[str, Any]:
+        """What determines the metrics, given the synthetic table."""
+        components = {name: _component(spec) for name, spec in self.evaluators.items()}
+        return {"seed": self.seeds["evaluate"], "evaluators": components}
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of ``identity``: names the synthetic table."""
+        return digest(self.identity)
+
+    @cached_property
+    def train_key(self) -> str:
+        """SHA-256 of what determines the fitted generator: all but the sampling seed."""
+        seeds = {stage: self.seeds[stage] for stage in ("split", "train")}
+        return digest(self.identity | {"seeds": seeds})
+
+    @cached_property
+    def record_key(self) -> str:
+        """SHA-256 of ``identity`` and ``evaluation``: names the record."""
+        return record_key(self.key, self.evaluation)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """How people call the cell's parts; no part of any key."""
+        about = self.scenario.get("about") or {}
+        return {
+            "scenario": about.get("name", self.scenario["_target_"]),
+            "dataset": self.dataset["name"],
+            "generator": self.label,
+        }
+
+    @property
+    def reference(self) -> str | None:
+        """The role of a reference row: ``copy``, ``ceiling``, ``floor``, or None."""
+        return (self.generator.get("about") or {}).get("reference")
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a sweep's plan says of the cell and every record begins with."""
+        return {
+            "key": self.record_key,
+            "cell_key": self.key,
+            "cell": self.identity,
+            "evaluation": self.evaluation,
+            "names": self.names,
+            "reference": self.reference,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the cell as plain values, for another process."""
+        return {**vars_of(self), "budget": asdict(self.budget)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Cell:
+        """Undo ``to_dict``, also after a way through JSON."""
+        budget = dict(values["budget"])
+        budget["epsilon"] = float(budget["epsilon"])
+        return cls(**{**values, "budget": Budget(**budget)})
+
+
+def vars_of(cell: Cell) -> dict[str, Any]:
+    """Return the fields of a cell without the keys it has cached."""
+    return {name: getattr(cell, name) for name in cell.__dataclass_fields__}
+
+
+def record_key(cell_key: str, evaluation: Mapping[str, Any]) -> str:
+    """Name the record of a cell under an evaluation."""
+    return digest({"cell": cell_key, "evaluation": evaluation})
+
+
+def schema_digest(dataset: Mapping[str, Any]) -> str:
+    """SHA-256 of what a dataset's specification says about its Schema."""
+    return digest({key: dataset.get(key) for key in SCHEMA_KEYS})
+
+
+def _component(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "target": spec["_target_"],
+        "version": targets.version(spec),
+        "hyperparameters": targets.arguments(spec),
+    }

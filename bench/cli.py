@@ -1,0 +1,337 @@
+"""The command line: ``syntharena`` and its verbs.
+
+Nothing heavy is imported before it is needed, so help answers at once. Every error that a user can
+cause is one line on standard error and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import terminal
+
+EXAMPLES = """\
+examples:
+  syntharena run +experiment=quickstart
+  syntharena run -m generator=cart,independent dataset=adult privacy=none,eps1 seed=0,1,2
+  syntharena run generator=cart dataset.path=my.csv dataset.target=y
+  syntharena run generator._target_=mylab.gen.MyGen dataset=adult
+  syntharena leaderboard
+  syntharena check generator._target_=mylab.gen.MyGen
+"""
+RESULTS_HELP = "folder of the Store (default: results/runs)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 all well, 1 findings, 2 wrong use."""
+    options = _parser().parse_args(arguments)
+    sys.path.append(os.getcwd())  # so that a class in the user's folder can be named
+    try:
+        return options.run(options)
+    except (ValueError, RuntimeError, OSError) as error:
+        if os.environ.get("SYNTHARENA_TRACEBACK"):
+            raise
+        print(f"syntharena: {terminal.one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="syntharena",
+        description="Benchmark generators of synthetic tables and compile leaderboards.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    _run_verb(verbs)
+    _leaderboard_verb(verbs)
+    _list_verb(verbs)
+    _check_verb(verbs)
+    _verify_verb(verbs)
+    _status_verb(verbs)
+    _mlflow_verb(verbs)
+    return parser
+
+
+def _verb(verbs: Any, name: str, run: Any, text: str, examples: str) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.set_defaults(run=run)
+    return verb
+
+
+# run
+
+
+def _run_verb(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        "run",
+        _run,
+        "run the cells of a grid that have no record yet",
+        "  syntharena run +experiment=quickstart\n"
+        "  syntharena run generator=cart dataset=adult seed=3\n"
+        "  syntharena run -m generator=cart,dp_marginals dataset='glob(*)' privacy=none,eps1\n"
+        "  syntharena run generator=cart dataset.path=my.csv dataset.target=y\n"
+        "  syntharena run generator=cart dataset=adult limits.seconds=60 hydra.launcher.workers=1\n"
+        "  syntharena run --cfg generator=cart dataset=german_credit",
+    )
+    verb.add_argument("-m", "--multirun", action="store_true", help="overrides may list values")
+    verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
+    verb.add_argument("--cfg", action="store_true", help="print the configuration and stop")
+    verb.add_argument("--quiet", action="store_true", help="show no progress")
+    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from . import config, local, plan, sweep, targets
+    from .store import Store
+
+    points = config.grid(
+        options.overrides, config_dir=options.config_dir, multirun=options.multirun
+    )
+    if options.cfg:
+        terminal.show_config(points[0].config)
+        return 0
+    planner = plan.Planner()
+    cells = planner.cells(points)
+    for spec in planner.guessed:
+        terminal.show_guess(spec)
+    first = points[0].config
+    folders = plan.folders(first)
+    store = Store(folders["results"])
+    launcher = targets.build(first["hydra"]["launcher"], ("run",))
+    place = local.Workplace(
+        folders["results"], folders["data"], folders["cache"], plan.preload(cells)
+    )
+    watchers = terminal.watchers(store, first["tracking"], quiet=options.quiet)
+    try:
+        progress = sweep.run(
+            cells, store, launcher, place, retry=first["retry"] or (), watchers=watchers
+        )
+    finally:
+        for watcher in watchers:
+            watcher.close()
+    terminal.show_end(progress, cells, store)
+    if progress.stopped:
+        return 130
+    return 0 if set(progress.counts) <= {"ok", "skipped"} and not progress.missing else 1
+
+
+# leaderboard
+
+
+def _leaderboard_verb(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        "leaderboard",
+        _leaderboard,
+        "compile the leaderboard from records",
+        "  syntharena leaderboard\n"
+        "  syntharena leaderboard --results results/quickstart --families fidelity utility\n"
+        "  syntharena leaderboard --from-mlflow sqlite:///results/runs/mlflow.db",
+    )
+    verb.add_argument("--results", type=Path, default=Path("results/runs"), help=RESULTS_HELP)
+    verb.add_argument("--out", type=Path, help="folder of the pages (default: leaderboard in it)")
+    verb.add_argument("--families", nargs="+", help="only these families of metrics")
+    verb.add_argument("--from-mlflow", metavar="URI", help="read the records from MLflow instead")
+    verb.add_argument("--experiment", default="syntharena", help="name of the MLflow experiment")
+
+
+def _leaderboard(options: argparse.Namespace) -> int:
+    from . import tracking
+    from .store import Store
+
+    if options.from_mlflow:
+        records, expected = tracking.read(options.from_mlflow, options.experiment)
+    else:
+        if not options.results.is_dir():
+            raise ValueError(f"--results must be a folder of records, got {str(options.results)!r}")
+        store = Store(options.results)
+        records, expected = list(store.records()), list(store.expected())
+    if not records:
+        raise ValueError("there are no records to compile; run a sweep: syntharena run ...")
+    terminal.show_leaderboard(
+        records, expected, options.out or options.results / "leaderboard", options.families
+    )
+    return 0
+
+
+# list
+
+
+def _list_verb(verbs: Any) -> None:
+    from .catalog import KINDS
+
+    verb = _verb(
+        verbs,
+        "list",
+        _list,
+        "list what exists, one line each",
+        "  syntharena list\n  syntharena list datasets",
+    )
+    verb.add_argument("kind", nargs="?", choices=list(KINDS), help="only these")
+    verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
+
+
+def _list(options: argparse.Namespace) -> int:
+    from . import catalog
+
+    kinds = [options.kind] if options.kind else list(catalog.KINDS)
+    for kind in kinds:
+        terminal.show_entries(kind, catalog.entries(catalog.KINDS[kind], options.config_dir))
+    return 0
+
+
+# check
+
+
+def _check_verb(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        "check",
+        _check,
+        "run the contract tests of generators, evaluators and datasets",
+        "  syntharena check generator=cart\n"
+        "  syntharena check generator._target_=mylab.gen.MyGen generator.epochs=1\n"
+        "  syntharena check +evaluator=utility\n"
+        "  syntharena check dataset=adult\n"
+        "  syntharena check -m generator='glob(*)'",
+    )
+    verb.add_argument("-m", "--multirun", action="store_true", help="overrides may list values")
+    verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
+    verb.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="what is checked")
+
+
+def _check(options: argparse.Namespace) -> int:
+    from . import check, config, plan
+
+    points = config.grid(
+        options.overrides, config_dir=options.config_dir, multirun=options.multirun
+    )
+    failed = False
+    for point in points:
+        folders = plan.folders(point.config)
+        wanted = {
+            "generator": check.generator,
+            "evaluator": check.evaluator,
+            "dataset": lambda spec, f=folders: check.dataset(spec, f["data"], f["cache"]),
+        }
+        for kind, checks in wanted.items():
+            spec = point.config.get(kind) or {}
+            if spec.get("_target_") or "columns" in spec:
+                name = spec.get("name") or (spec.get("about") or {}).get("name")
+                title = f"{kind} {name or spec.get('_target_')}"
+                failed |= terminal.show_findings(title, checks(spec))
+    return int(failed)
+
+
+# verify
+
+
+def _verify_verb(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        "verify",
+        _verify,
+        "execute the cells of records again and compare hashes",
+        "  syntharena verify results/runs/records/ab/abc....json\n"
+        "  syntharena verify results/quickstart/records",
+    )
+    verb.add_argument("records", nargs="+", type=Path, metavar="RECORD", help="files or folders")
+    verb.add_argument("--data", type=Path, help="a folder of tables (default: SYNTHARENA_DATA)")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from . import plan, verify
+    from .store import Store
+
+    folders = plan.folders({"paths": {"results": ".", "data": options.data, "cache": None}})
+    assert folders["cache"] is not None
+    different = False
+    for path in terminal.record_files(options.records):
+        store = Store(path.parent.parent.parent)
+        record = store.read(path)
+        if record is None:
+            print(f"damaged         {path}")
+            different = True
+            continue
+        verdict = verify.verify(record, store, folders["data"], folders["cache"])
+        print(f"{verdict.status:15} {path}")
+        for difference in verdict.differences:
+            print(f"    {terminal.printable(difference)}")
+        different |= verdict.status == "different"
+    return int(different)
+
+
+# status
+
+
+def _status_verb(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        "status",
+        _status,
+        "count the expected, ended, running and missing cells of the sweeps",
+        "  syntharena status\n  syntharena status --results results/quickstart",
+    )
+    verb.add_argument("--results", type=Path, default=Path("results/runs"), help=RESULTS_HELP)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from .status import status
+    from .store import Store
+
+    found = status(Store(options.results))
+    if not found.expected:
+        raise ValueError(f"no sweep has been run in {str(options.results)!r}; set --results FOLDER")
+    terminal.show_status(found)
+    return 0 if set(found.counts) <= {"ok", "skipped"} else 1
+
+
+# mlflow
+
+
+def _mlflow_verb(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        "mlflow",
+        _mlflow,
+        "rebuild the MLflow database from the Store",
+        "  syntharena mlflow rebuild\n"
+        "  syntharena mlflow rebuild --results results/quickstart --uri http://127.0.0.1:5000\n"
+        "then look at it:\n"
+        "  mlflow ui --backend-store-uri sqlite:///results/runs/mlflow.db",
+    )
+    verb.add_argument("action", choices=["rebuild"])
+    verb.add_argument("--results", type=Path, default=Path("results/runs"), help=RESULTS_HELP)
+    verb.add_argument("--uri", help="MLflow's tracking URI (default: mlflow.db in the folder)")
+    verb.add_argument("--experiment", default="syntharena", help="name of the MLflow experiment")
+
+
+def _mlflow(options: argparse.Namespace) -> int:
+    from . import tracking
+    from .store import Store
+
+    store = Store(options.results)
+    uri = tracking.tracking_uri(options.uri, store.root)
+    if uri is None:
+        raise ValueError("--uri must name an MLflow store, got 'none'")
+    print(f"{tracking.rebuild(store, uri, options.experiment)} records are now in {uri}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

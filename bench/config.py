@@ -1,0 +1,343 @@
+"""Configuration: from Hydra overrides to the plain configurations of a grid.
+
+Hydra's own multirun composes every job of a grid, at a twentieth of a second and more each. A grid
+is a product, so composing each choice of each axis once gives the same configurations: where axes
+change different top-level keys they are combined without composing again, where they meet they are
+composed together. Nothing outside this module sees Hydra or OmegaConf.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .names import UnknownName
+
+CONFIG = "config"
+CONFIG_MODULE = "syntharena.conf"
+GROUPS = ("generator", "dataset", "evaluator", "scenario", "suite", "privacy", "experiment")
+
+Plain = dict[str, Any]
+
+
+class ConfigError(ValueError):
+    """The overrides do not make a configuration."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the grid.
+
+    Parameters
+    ----------
+    config : dict
+        The whole configuration as plain values, interpolations resolved.
+    choices : mapping of str to str
+        Which option each group took.
+    overrides : tuple of str
+        What was set on the command line or by an experiment for this point.
+    """
+
+    config: Plain
+    choices: Mapping[str, str]
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """One dimension of the grid: a key and the overrides that give it its values."""
+
+    key: str
+    lines: tuple[str, ...]
+    values: tuple[Any, ...]
+    is_group: bool
+
+    @property
+    def needs_composing(self) -> bool:
+        """Whether a value does more than take one place in the configuration."""
+        scalars = all(isinstance(v, str | int | float | bool | None) for v in self.values)
+        return self.is_group or not scalars
+
+
+def grid(
+    overrides: Sequence[str], *, config_dir: str | os.PathLike[str] | None = None, multirun: bool
+) -> list[Point]:
+    """Return every point of the grid that the overrides span, in Hydra's order.
+
+    Parameters
+    ----------
+    overrides : sequence of str
+        In Hydra's grammar.
+    config_dir : path, optional
+        A folder of somebody else's groups, searched after ours.
+    multirun : bool
+        Whether an override may name several values.
+
+    Raises
+    ------
+    ConfigError
+        If the overrides make no configuration; the message is one line.
+    """
+    with _hydra(config_dir) as composer:
+        parsed = composer.parse(overrides)
+        fixed = [o.input_line for o in parsed if not o.is_sweep_override()]
+        sweeps = {o.get_key_element(): o for o in parsed if o.is_sweep_override()}
+        master, _ = composer.compose(fixed)
+        mode = master["hydra"].get("mode")
+        if not multirun and str(mode).rpartition(".")[2] != "MULTIRUN":
+            if sweeps:
+                line = next(iter(sweeps.values())).input_line
+                raise ConfigError(f"several values need a multirun, got {line!r}; add -m")
+            return composer.product(fixed, [])
+        set_keys = {o.get_key_element() for o in parsed}
+        for key, value in (master["hydra"]["sweeper"].get("params") or {}).items():
+            if key in set_keys:
+                continue  # the command line wins over the experiment
+            (override,) = composer.parse([f"{key}={value}"])
+            if override.is_sweep_override():
+                sweeps[override.get_key_element()] = override
+            else:
+                fixed.append(override.input_line)
+        return composer.product(fixed, [composer.sweep(override) for override in sweeps.values()])
+
+
+def options(group: str, config_dir: str | os.PathLike[str] | None = None) -> list[str]:
+    """Return the options of a group, sorted."""
+    with _hydra(config_dir) as composer:
+        return composer.options(group)
+
+
+def all_options(group: str, config_dir: str | os.PathLike[str] | None = None) -> dict[str, Plain]:
+    """Return every option of a group with its configuration, e.g. every dataset's."""
+    with _hydra(config_dir) as composer:
+        return {name: composer.load(f"{group}/{name}") for name in composer.options(group)}
+
+
+class _Composer:
+    """Hydra's loader, with what a grid needs of it."""
+
+    def __init__(self, extra: list[str]) -> None:
+        from hydra.core.global_hydra import GlobalHydra
+
+        self._extra = extra
+        self._options: dict[str, list[str]] = {}
+        self._loader = GlobalHydra.instance().config_loader()
+
+    def parse(self, overrides: Sequence[str]) -> list[Any]:
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+        from hydra.errors import HydraException
+
+        try:
+            parsed = OverridesParser.create(config_loader=self).parse_overrides(list(overrides))  # type: ignore[arg-type]
+        except HydraException as error:
+            raise ConfigError(_one_line(error)) from error
+        for override in parsed:
+            self._check_name(override)
+        return parsed
+
+    def _check_name(self, override: Any) -> None:
+        group = override.key_or_group
+        if not (valid := self.options(group)):
+            return
+        values = override.sweep_string_iterator() if override.is_sweep_override() else None
+        names = list(values) if values is not None else [override.value()]
+        for name in names:
+            for part in name if isinstance(name, list) else [name]:
+                if part is not None and str(part) not in [*valid, "null"]:
+                    raise UnknownName(group, str(part), valid)
+
+    def get_group_options(self, group_name: str, **_: Any) -> list[str]:
+        """Answer Hydra's parser, which asks for the options that a glob matches."""
+        return self.options(group_name)
+
+    def options(self, group: str) -> list[str]:
+        """Return the options of a group, sorted; none for what is no group."""
+        if group not in self._options:
+            found = self._loader.get_group_options(
+                group, config_name=CONFIG, overrides=self._extra
+            )
+            self._options[group] = sorted(found)
+        return self._options[group]
+
+    def load(self, name: str) -> Plain:
+        from omegaconf import OmegaConf
+
+        _, repository = self._loader._parse_overrides_and_create_caching_repo(CONFIG, self._extra)
+        return OmegaConf.to_container(repository.load_config(name).config, resolve=True)  # type: ignore[return-value]
+
+    def sweep(self, override: Any) -> _Sweep:
+        """Return the dimension that an override with several values spans."""
+        key = override.get_key_element()
+        if not override.is_discrete_sweep():
+            raise ConfigError(f"a grid needs listed values, got {override.input_line!r}")
+        lines = tuple(f"{key}={value}" for value in override.sweep_string_iterator())
+        values = tuple(parsed.value() for parsed in self.parse(lines))
+        return _Sweep(key, lines, values, bool(self.options(override.key_or_group)))
+
+    def compose(self, overrides: Sequence[str]) -> tuple[Plain, dict[str, str]]:
+        """Compose one configuration, interpolations unresolved, and its choices."""
+        from hydra import compose
+        from hydra.errors import HydraException
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
+        try:
+            config = compose(CONFIG, [*self._extra, *overrides], return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise self._explained(error, overrides) from error
+        choices = {str(k): str(v) for k, v in config.hydra.runtime.choices.items()}
+        plain: Plain = OmegaConf.to_container(config, resolve=False, enum_to_str=True)  # type: ignore[assignment]
+        plain["hydra"] = {key: plain["hydra"][key] for key in ("mode", "launcher", "sweeper")}
+        return plain, choices
+
+    def _explained(self, error: Exception, overrides: Sequence[str]) -> ConfigError:
+        """Say which setting is unknown, where that is what went wrong."""
+        choices = [line for line in overrides if self.options(line.partition("=")[0].lstrip("+"))]
+        values = [line for line in overrides if line not in choices]
+        if not values:
+            return ConfigError(_one_line(error))
+        known, _ = self.compose(choices)
+        for override in self.parse(values):
+            if unknown := _unknown_setting(known, override.key_or_group):
+                return ConfigError(unknown)
+        return ConfigError(_one_line(error))
+
+    def product(self, fixed: list[str], sweeps: list[_Sweep]) -> list[Point]:
+        """Return the points of the product of ``sweeps``, each over the ``fixed`` overrides."""
+        blocks = self._blocks(fixed, sweeps)
+        base, base_choices = self.compose([*fixed, *(sweep.lines[0] for sweep in sweeps)])
+        points = []
+        for picks in itertools.product(*(range(len(sweep.lines)) for sweep in sweeps)):
+            config, choices = dict(base), dict(base_choices)
+            for block in blocks:
+                block.apply(picks, config, choices)
+            for sweep, pick in zip(sweeps, picks, strict=True):
+                if not sweep.needs_composing:
+                    _set(config, sweep.key.lstrip("+").split("."), sweep.values[pick])
+            lines = [sweep.lines[pick] for sweep, pick in zip(sweeps, picks, strict=True)]
+            points.append(Point(_resolved(config), choices, (*fixed, *lines)))
+        return points
+
+    def _blocks(self, fixed: list[str], sweeps: list[_Sweep]) -> list[_Block]:
+        """Group the sweeps so that different groups change different top-level keys."""
+        blocks = [
+            self._block(fixed, sweeps, (i,)) for i, s in enumerate(sweeps) if s.needs_composing
+        ]
+        while meeting := next(
+            ((a, b) for a, b in itertools.combinations(blocks, 2) if a.touched & b.touched), None
+        ):
+            together = tuple(sorted(meeting[0].members + meeting[1].members))
+            blocks = [block for block in blocks if block not in meeting]
+            blocks.append(self._block(fixed, sweeps, together))
+        return blocks
+
+    def _block(self, fixed: list[str], sweeps: list[_Sweep], members: tuple[int, ...]) -> _Block:
+        composed = {}
+        for picks in itertools.product(*(range(len(sweeps[i].lines)) for i in members)):
+            lines = [sweep.lines[0] for sweep in sweeps]
+            for member, pick in zip(members, picks, strict=True):
+                lines[member] = sweeps[member].lines[pick]
+            composed[picks] = self.compose([*fixed, *lines])
+        return _Block(members, composed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Sweeps that change the same parts of the configuration, composed together."""
+
+    members: tuple[int, ...]
+    composed: Mapping[tuple[int, ...], tuple[Plain, dict[str, str]]]
+
+    @cached_property
+    def touched(self) -> set[str]:
+        """The top-level keys in which the compositions differ."""
+        (first, _), *others = self.composed.values()
+        return {
+            key
+            for other, _ in others
+            for key in set(first) | set(other)
+            if key not in first or key not in other or first[key] != other[key]
+        }
+
+    def apply(self, picks: Sequence[int], config: Plain, choices: dict[str, str]) -> None:
+        composed, chosen = self.composed[tuple(picks[member] for member in self.members)]
+        (_, first_chosen) = next(iter(self.composed.values()))
+        for key in self.touched:
+            config.pop(key, None)
+            if key in composed:
+                config[key] = composed[key]
+        choices.update({k: v for k, v in chosen.items() if first_chosen.get(k) != v})
+
+
+def _unknown_setting(config: Any, key: str) -> str | None:
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        if not isinstance(config, dict) or part not in config:
+            where = f"setting of {'.'.join(parts[:depth])}" if depth else "setting"
+            valid = [name for name in config or () if name not in ("hydra", "about")]
+            return str(UnknownName(where, part, valid))
+        config = config[part]
+    return None
+
+
+def _set(config: Plain, path: Sequence[str], value: Any) -> None:
+    """Set a value, copying what it lies in: the rest is shared between points."""
+    for part in path[:-1]:
+        config[part] = dict(config[part])
+        config = config[part]
+    config[path[-1]] = value
+
+
+def _resolved(config: Plain) -> Plain:
+    """Resolve interpolations; names that merely look like one from the environment stay text."""
+    if not any(_interpolates(section) for section in config.values()):
+        return config
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_container(OmegaConf.create(config), resolve=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(_one_line(error)) from error
+
+
+_CHECKED: dict[int, tuple[Any, bool]] = {}
+
+
+def _interpolates(section: Any) -> bool:
+    """Whether a text in a section holds an interpolation; shared sections are looked at once."""
+    known = _CHECKED.get(id(section))
+    if known is None or known[0] is not section:
+        known = _CHECKED[id(section)] = (section, "${" in repr(section))
+    return known[1]
+
+
+@contextlib.contextmanager
+def _hydra(config_dir: str | os.PathLike[str] | None) -> Iterator[_Composer]:
+    from hydra import initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    # A text such as ${oc.env:HOME} in a name is data; secrets never reach a record.
+    OmegaConf.register_new_resolver(
+        "oc.env", lambda *name: "${oc.env:" + ",".join(map(str, name)) + "}", replace=True
+    )
+    extra = []
+    if config_dir is not None:
+        folder = Path(config_dir).absolute()
+        if not folder.is_dir():
+            raise ConfigError(f"--config-dir must be a folder, got {str(config_dir)!r}")
+        extra = [f"hydra.searchpath=[{str(folder)!r}]"]
+    GlobalHydra.instance().clear()
+    with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
+        yield _Composer(extra)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

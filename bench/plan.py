@@ -1,0 +1,164 @@
+"""The plan: from the plain configurations of a grid to its cells, with every value checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import targets
+from .canonical import digest
+from .cells import Cell
+from .config import ConfigError, Plain, Point
+from .contracts import Budget
+from .seeds import STAGES
+from .store import STATUSES
+
+
+def cells(points: Sequence[Point]) -> list[Cell]:
+    """Return the cells of a grid, duplicates dropped, in the grid's order.
+
+    Raises
+    ------
+    ConfigError, ValueError
+        If a configuration makes no cell; the message is one line.
+    """
+    return list(Planner().cells(points))
+
+
+class Planner:
+    """Makes cells, reading each of the user's own tables once."""
+
+    def __init__(self) -> None:
+        self._user_specs: dict[str, Plain] = {}
+
+    def cells(self, points: Sequence[Point]) -> list[Cell]:
+        """Return the cells of ``points``, each record key once."""
+        found = [self.cell(point) for point in points]
+        return list({cell.record_key: cell for cell in found}.values())
+
+    def cell(self, point: Point) -> Cell:
+        """Turn one configuration into a cell."""
+        config = point.config
+        if not (config.get("generator") or {}).get("_target_"):
+            raise ConfigError("a generator is needed: set generator=NAME (see: syntharena list)")
+        check_retry(config["retry"])
+        return Cell(
+            scenario=config["scenario"],
+            dataset=self._dataset(config["dataset"]),
+            generator=config["generator"],
+            evaluators=config.get("evaluators") or {},
+            budget=_budget(config["privacy"]),
+            seeds=_seeds(config),
+            label=_label(config["generator"], point.overrides),
+            limits=_limits(config["limits"]),
+        )
+
+    def _dataset(self, dataset: Plain) -> Plain:
+        if "columns" in dataset:
+            return dataset
+        if not dataset.get("path"):
+            raise ConfigError(
+                "a dataset is needed: set dataset=NAME (see: syntharena list) or "
+                "dataset.path=FILE for your own table"
+            )
+        key = digest(dataset)
+        if key not in self._user_specs:
+            from . import datasets
+
+            given = {k: v for k, v in dataset.items() if k not in ("path", "target")}
+            set_by_user = {k: v for k, v in given.items() if v is not None}
+            self._user_specs[key] = datasets.user_spec(
+                dataset["path"], dataset.get("target"), **set_by_user
+            )
+        return self._user_specs[key]
+
+    @property
+    def guessed(self) -> list[Plain]:
+        """The specifications that were guessed from the user's own tables."""
+        return list(self._user_specs.values())
+
+
+def check_retry(statuses: Any) -> None:
+    """Check the list of statuses to run again."""
+    for status in statuses or ():
+        if status not in STATUSES:
+            raise ConfigError(f"retry lists statuses ({', '.join(STATUSES)}), got {status!r}")
+
+
+def _budget(privacy: Mapping[str, Any]) -> Budget:
+    return Budget(**{key: _float(value) for key, value in privacy.items()})
+
+
+def _float(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _seeds(config: Plain) -> dict[str, int]:
+    seeds = {}
+    for stage in STAGES:
+        value = config["seeds"].get(stage)
+        seed = config["seed"] if value is None else value
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            raise ConfigError(f"seed must be a whole number >= 0, got {seed!r}; set seed=0")
+        seeds[stage] = seed
+    return seeds
+
+
+def _limits(limits: Plain) -> Plain:
+    for name, value in limits.items():
+        absent = value is None and name != "threads"
+        if not absent and not (isinstance(value, int | float) and value > 0):
+            raise ConfigError(f"limits.{name} must be > 0, got {value!r}")
+    return limits
+
+
+def _label(generator: Plain, overrides: Sequence[str]) -> str:
+    """Name a row of the board: the generator, and what was changed of its hyperparameters."""
+    name = (generator.get("about") or {}).get("name") or generator["_target_"].rpartition(".")[2]
+    changed = [
+        line.lstrip("+").removeprefix("generator.")
+        for line in overrides
+        if line.lstrip("+").startswith("generator.") and not _is_description(line)
+    ]
+    return f"{name} ({', '.join(changed)})" if changed else name
+
+
+def _is_description(line: str) -> bool:
+    return line.lstrip("+").startswith(("generator._target_", "generator.about"))
+
+
+def folders(config: Plain) -> dict[str, Path | None]:
+    """Return the folders of a run: ``results``, ``data`` (None: not given) and ``cache``."""
+    paths = config["paths"]
+    data = paths["data"] or os.environ.get("SYNTHARENA_DATA")
+    cache = paths["cache"] or Path(
+        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "syntharena"
+    )
+    return {
+        "results": Path(paths["results"]).absolute(),
+        "data": Path(data).absolute() if data else None,
+        "cache": Path(cache).absolute(),
+    }
+
+
+def preload(cells: Sequence[Cell]) -> list[str]:
+    """Return the modules that the cells declare for import before they are forked."""
+    specs = [spec for cell in cells for spec in (cell.generator, *cell.evaluators.values())]
+    found = {}
+    for spec in specs:
+        module = spec["_target_"].rpartition(".")[0]
+        if module.startswith("syntharena."):
+            found[module] = None
+        found.update(dict.fromkeys((spec.get("about") or {}).get("preload") or ()))
+    return list(found)
+
+
+def check_targets(cells: Sequence[Cell]) -> None:
+    """See that every class that the cells name can be found, before anything is started."""
+    wanted = {(cell.generator["_target_"], ("fit", "sample")) for cell in cells} | {
+        (s["_target_"], ("evaluate",)) for cell in cells for s in cell.evaluators.values()
+    }
+    for target, methods in sorted(wanted):
+        targets.find(target, methods)

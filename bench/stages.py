@@ -1,0 +1,306 @@
+"""Train, sample and evaluate: what happens inside the process of one cell.
+
+Each stage is looked up before it is run: an earlier record of the same cell gives its synthetic
+table and the metrics of unchanged evaluators, and a cell that was cut short gives what it had
+finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from . import models, targets
+from .cells import Cell
+from .contracts import Metric, Tables
+from .ledger import spent_epsilon
+from .schema import MAX_PROBLEMS, Schema
+from .seeds import stream
+from .store import Store, publish
+
+EPSILON_SLACK = 1e-6  # relative; what root finding and rounding may cost
+PROGRESS_SECONDS = 0.2  # training steps are reported no more often
+MODEL_SECONDS = 5.0  # a fit shorter than this is repeated rather than stored
+
+Report = Callable[..., None]
+
+
+class CellEnd(Exception):
+    """Ends a cell early with a status and the reason for it."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class Stages:
+    """The stages of one cell, each looked up, timed and reported.
+
+    Parameters
+    ----------
+    cell : Cell
+        What to run.
+    schema : Schema
+        Of its dataset.
+    store : Store
+        Where finished stages are looked up and kept.
+    report : callable
+        Called with keyword arguments: ``stage``, or ``step``, ``total`` and ``losses``.
+    """
+
+    def __init__(self, cell: Cell, schema: Schema, store: Store, report: Report) -> None:
+        self.cell = cell
+        self.schema = schema
+        self.result: dict[str, Any] = {"cost": {}}
+        self._store = store
+        self._report = report
+        self._earlier = [r for r in store.of_cell(cell.key) if r["status"] == "ok"]
+
+    @property
+    def fit_on(self) -> str:
+        """The part of the split that ``fit`` is handed."""
+        return self.cell.identity["generator"]["fit_on"]
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What the stages have cost so far: wall and CPU seconds, peak memory."""
+        return self.result["cost"]
+
+    def synthesize(self, rows: pd.DataFrame, n: int) -> pd.DataFrame:
+        """Fit the cell's generator to ``rows`` and return ``n`` valid synthetic ones.
+
+        Raises
+        ------
+        CellEnd
+            If the cell does not apply, overspends its budget or puts out an invalid table.
+        """
+        if (found := self._finished_sample()) is not None:
+            return found
+        generator = self._generator()
+        if rows.empty:
+            raise CellEnd("skipped", f"the split has no {self.fit_on} rows")
+        generator = self._trained(generator, rows)
+        table = self._sample(generator, n)
+        sha256 = self.schema.digest(table)
+        self._store.put_table(table, sha256)
+        self.result["synthetic"] = {"rows": n, "sha256": sha256}
+        self._store.put_stage(self.cell.key, self.result)
+        return table
+
+    def evaluate(self, tables: Tables) -> None:
+        """Ask every evaluator; an evaluator that fails costs its own metrics and no others."""
+        self._report(stage="evaluate")
+        outcome: dict[str, dict[str, Any]] = {"metrics": {}, "unavailable": {}, "declared": {}}
+        with self._timed("evaluate"):
+            for name, spec in self.cell.evaluators.items():
+                part = self._finished_evaluation(name) or self._evaluation(name, spec, tables)
+                for kind, values in part.items():
+                    outcome[kind].update(values)
+        self.result.update(outcome)
+
+    # Train and sample
+
+    def _finished_sample(self) -> pd.DataFrame | None:
+        """Return the valid table that this cell has put out before, if there is one."""
+        for known in [*self._earlier, self._store.get_stage(self.cell.key)]:
+            if known is None:
+                continue
+            table = self._store.get_table(known["synthetic"]["sha256"])
+            if table is None or self.schema.problems(table):
+                continue
+            table = self.schema.conform(table)
+            if self.schema.digest(table) == known["synthetic"]["sha256"]:
+                self.result.update({k: known[k] for k in ("synthetic", "privacy")})
+                cost = dict(known["cost"])
+                cost.pop("evaluate_seconds", None)
+                self.result["cost"] = cost
+                return table
+        return None
+
+    def _generator(self) -> Any:
+        """Build the generator, unless the cell does not apply."""
+        budget = self.cell.budget
+        if budget.is_private and not self.schema.public:
+            raise CellEnd(
+                "skipped",
+                "the Schema was guessed from private rows, which no epsilon covers; "
+                "check it and set dataset.public=true",
+            )
+        generator = targets.build(self.cell.generator, ("fit", "sample"))
+        if hasattr(generator, "skip") and (reason := generator.skip(self.schema, budget)):
+            raise CellEnd("skipped", str(reason))
+        if budget.is_private and not hasattr(type(generator), "ledger"):
+            raise CellEnd("skipped", "it declares no ledger, so no finite epsilon can be checked")
+        return generator
+
+    def _trained(self, generator: Any, rows: pd.DataFrame) -> Any:
+        path = self._store.model_path(self.cell.train_key)
+        if path.exists():
+            kept = models.unpack(path.read_bytes())
+            if kept is not None:
+                generator, self.result["privacy"], self.result["cost"] = kept
+                return generator
+        self._report(stage="train")
+        rng = stream(self.cell.seeds["train"], "train")
+        generator.progress = self._progress()
+        with self._timed("fit"), _peak_memory(self.result["cost"]):
+            generator.fit(rows.copy(), schema=self.schema, budget=self.cell.budget, rng=rng)
+        generator.__dict__.pop("progress", None)
+        self._account(generator)
+        if self.result["cost"]["fit_seconds"] > MODEL_SECONDS:
+            kept = (generator, self.result["privacy"], self.result["cost"])
+            if (content := models.pack(kept)) is not None:
+                publish(path, content, replace=True)
+        return generator
+
+    def _account(self, generator: Any) -> None:
+        """Recompute what the generator spent and hold it against the budget."""
+        budget = self.cell.budget
+        ledger = list(getattr(generator, "ledger", ()))
+        spent = spent_epsilon(ledger, budget.delta) if ledger else None
+        self.result["privacy"] = {
+            "ledger": [asdict(event) for event in ledger],
+            "spent_epsilon": spent,
+        }
+        if not budget.is_private:
+            return
+        if spent is None:
+            raise CellEnd("budget_violation", "the ledger is empty, so it supports no claim")
+        if spent > budget.epsilon * (1 + EPSILON_SLACK):
+            raise CellEnd(
+                "budget_violation",
+                f"the ledger spends epsilon {spent:.6g} at delta {budget.delta:g}, "
+                f"the budget is {budget.epsilon:g}",
+            )
+
+    def _sample(self, generator: Any, n: int) -> pd.DataFrame:
+        self._report(stage="sample")
+        rng = stream(self.cell.seeds["sample"], "sample")
+        with self._timed("sample"), _peak_memory(self.result["cost"]):
+            table = generator.sample(n, rng=rng)
+        if problems := self.schema.problems(table, n):
+            more = len(problems) - MAX_PROBLEMS
+            tail = f"; and {more} more" if more > 0 else ""
+            raise CellEnd("invalid_output", "; ".join(problems[:MAX_PROBLEMS]) + tail)
+        return self.schema.conform(table)
+
+    def _progress(self) -> Callable[..., None]:
+        """Return the function that a training generator reports its steps to."""
+        last = 0.0
+
+        def progress(step: int, total: int, **losses: float) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= PROGRESS_SECONDS or step >= total:
+                last = now
+                values = {name: float(value) for name, value in losses.items()}
+                self._report(step=int(step), total=int(total), losses=values)
+
+        return progress
+
+    # Evaluate
+
+    def _finished_evaluation(self, name: str) -> dict[str, dict[str, Any]] | None:
+        """Return what an earlier record of this cell says of the same evaluator and seed."""
+        wanted = self.cell.evaluation
+        for record in self._earlier:
+            known = record["evaluation"]
+            if (
+                known["seed"] == wanted["seed"]
+                and known["evaluators"].get(name) == wanted["evaluators"][name]
+            ):
+                return _of_evaluator(record, name)
+        return None
+
+    def _evaluation(
+        self, name: str, spec: Mapping[str, Any], tables: Tables
+    ) -> dict[str, dict[str, Any]]:
+        self._report(evaluator=name)
+        try:
+            evaluator = targets.build(spec, ("evaluate",))
+        except targets.TargetError as error:
+            raise CellEnd("failed", f"evaluator {name!r}: {error}") from error
+        rng = stream(self.cell.seeds["evaluate"], "evaluate", name)
+        try:
+            values = evaluator.evaluate(tables, schema=self.schema, rng=rng)
+        except Exception as error:
+            traceback.print_exc()
+            reason = f"the evaluator raised {type(error).__name__}: {error}"
+            values = {metric.name: reason for metric in evaluator.metrics}
+        return sort_values(name, evaluator.metrics, values)
+
+    @contextlib.contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.result["cost"][f"{stage}_seconds"] = time.perf_counter() - wall
+        self.result["cost"][f"{stage}_cpu_seconds"] = time.process_time() - cpu
+
+
+def sort_values(
+    evaluator: str, metrics: Sequence[Metric], values: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Sort an evaluator's values into numbers and reasons, by its declarations.
+
+    A value outside its declared range, a NaN, a missing or an undeclared one becomes a reason: no
+    number that an evaluator did not promise ever reaches a board.
+    """
+    declared = {metric.name: metric for metric in metrics}
+    numbers: dict[str, float] = {}
+    reasons: dict[str, str] = {}
+    for key, value in values.items():
+        metric = declared.get(_metric_of(key))
+        if metric is None:
+            reasons[key] = "the evaluator returned it without declaring it"
+        elif isinstance(value, str):
+            reasons[key] = value
+        elif metric.holds(float(value)):
+            numbers[key] = float(value)
+        else:
+            reasons[key] = f"{value!r} lies outside [{metric.worst}, {metric.best}]"
+    answered = {_metric_of(key) for key in values}
+    reasons |= {name: "the evaluator returned nothing" for name in declared if name not in answered}
+    described = {
+        name: {**asdict(metric), "direction": metric.direction, "evaluator": evaluator}
+        for name, metric in declared.items()
+    }
+    return {"metrics": numbers, "unavailable": reasons, "declared": described}
+
+
+def _metric_of(key: str) -> str:
+    """Return the declared name in ``name`` or ``name[label]``."""
+    return key.partition("[")[0]
+
+
+def _of_evaluator(record: Mapping[str, Any], evaluator: str) -> dict[str, dict[str, Any]]:
+    names = {n for n, metric in record["declared"].items() if metric["evaluator"] == evaluator}
+    return {
+        kind: {key: value for key, value in record[kind].items() if _metric_of(key) in names}
+        for kind in ("metrics", "unavailable", "declared")
+    }
+
+
+@contextlib.contextmanager
+def _peak_memory(cost: dict[str, float]) -> Iterator[None]:
+    """Measure the peak resident memory beyond what the process held before."""
+    before = _memory_mib("VmRSS")
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as clear:
+        clear.write("5")  # resets the peak (proc(5))
+    yield
+    peak = max(0.0, _memory_mib("VmHWM") - before)
+    cost["peak_rss_mib"] = max(cost.get("peak_rss_mib", 0.0), peak)
+
+
+def _memory_mib(field: str) -> float:
+    with contextlib.suppress(OSError), open("/proc/self/status") as status:
+        for line in status:
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) / 1024
+    return 0.0

@@ -1,0 +1,379 @@
+"""The Store: a folder of immutable records and of the tables they refer to.
+
+::
+
+    records/ab/<cell key>.<record key>.json   what one cell left behind
+    tables/ab/<content hash>.parquet          synthetic tables
+    stages/<cell key>.json, <train key>.model what a cell that was cut short had finished
+    datasets/<hash>.json                      the dataset specifications that records refer to
+    metrics/<hash>.json                       the declarations of metrics that records refer to
+    sweeps/<hash>.json                        which cells a sweep expects
+    running/<record key>                      locked by the process that runs the cell
+    superseded/, corrupt/                     what was set aside: re-run cells, damaged files
+    logs/<record key>.txt                     what cells that did not end well had printed
+
+Every JSON file carries the SHA-256 of its own content. It is written under a temporary name,
+flushed to disk and linked into place, so the first valid writer wins and a kill at any instant
+leaves a whole file or none. What does not verify when it is read is set aside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .canonical import digest, dumps, plain
+from .cells import Cell, record_key
+
+FORMAT = 1
+STATUSES = (
+    "ok",
+    "skipped",
+    "failed",
+    "timeout",
+    "oom",
+    "invalid_output",
+    "budget_violation",
+    "preempted",
+)
+ORPHAN_SECONDS = 24 * 3600  # a temporary file this old has no living writer
+
+
+class StoreError(RuntimeError):
+    """The Store cannot be used as it is."""
+
+
+class Store:
+    """Records, tables and plans under one folder.
+
+    Parameters
+    ----------
+    root : path
+        The folder; made when something is written.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root).absolute()
+        self._declarations: dict[str, dict[str, Any]] = {}
+
+    def prepare(self) -> None:
+        """Make the folder, see that it can be written, and sweep out orphaned temporary files.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written; the message names the path.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"paths.results must be a folder that can be written, got {str(self.root)!r} "
+                f"({error.strerror}); set paths.results=FOLDER"
+            ) from error
+        for orphan in self.root.rglob(".tmp-*"):
+            if time.time() - orphan.stat().st_mtime > ORPHAN_SECONDS:
+                orphan.unlink(missing_ok=True)
+
+    # Records
+
+    def _record_path(self, cell_key: str, key: str) -> Path:
+        return self.root / "records" / cell_key[:2] / f"{cell_key}.{key[:16]}.json"
+
+    def get(self, cell: Cell) -> dict[str, Any] | None:
+        """Return the cell's record, or None if there is no valid one."""
+        return self.read(self._record_path(cell.key, cell.record_key))
+
+    def of_cell(self, cell_key: str) -> Iterator[dict[str, Any]]:
+        """Yield every valid record of a cell, whatever evaluated it."""
+        folder = self.root / "records" / cell_key[:2]
+        for path in sorted(folder.glob(f"{cell_key}.*.json")):
+            if record := self.read(path):
+                yield record
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield every valid record, ordered by key."""
+        for path in sorted((self.root / "records").glob("*/*.json")):
+            if record := self.read(path):
+                yield record
+
+    def put(self, record: Mapping[str, Any]) -> bool:
+        """Write a record once.
+
+        Returns
+        -------
+        bool
+            False if a valid record with this key was there before.
+        """
+        if record["status"] not in STATUSES:
+            raise ValueError(
+                f"status must be one of {', '.join(STATUSES)}, got {record['status']!r}"
+            )
+        path = self._record_path(record["cell_key"], record["key"])
+        body = {"format": FORMAT, **record}
+        body["declared"] = self._put_declarations(body["declared"])
+        sealed = seal(body)
+        while not publish(path, dumps(sealed, indent=1).encode() + b"\n"):
+            if self.read(path) is not None:
+                return False
+        return True
+
+    def supersede(self, cell: Cell) -> None:
+        """Set the cell's record aside so that it runs again; nothing is lost."""
+        path = self._record_path(cell.key, cell.record_key)
+        self._set_aside(path, "superseded")
+
+    def read(self, path: Path) -> dict[str, Any] | None:
+        """Return the record in a file, or None; what does not verify is set aside."""
+        record = self._read(path)
+        if record is None:
+            return None
+        if _is_record_at(record, path):
+            declared = self._get_declarations(record["declared"])
+            if declared is not None:
+                return {**record, "declared": declared}
+        self._set_aside(path, "corrupt")
+        return None
+
+    def _put_declarations(self, declared: Mapping[str, Any]) -> str:
+        """Keep the declarations of metrics once for all records that share them."""
+        key = digest(declared)
+        path = self.root / "metrics" / f"{key}.json"
+        if key not in self._declarations and not path.exists():
+            publish(path, dumps(seal({"declared": declared}), indent=1).encode())
+        self._declarations[key] = plain(declared)
+        return key
+
+    def _get_declarations(self, key: str) -> dict[str, Any] | None:
+        if key not in self._declarations:
+            found = self._read(self.root / "metrics" / f"{key}.json")
+            if found is None or digest(found["declared"]) != key:
+                return None
+            self._declarations[key] = found["declared"]
+        return self._declarations[key]
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        """Read a sealed JSON file; set it aside and return None if it does not verify."""
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            value = json.loads(content)
+            if is_sealed(value):
+                return value
+        except (ValueError, RecursionError):
+            pass
+        self._set_aside(path, "corrupt")
+        return None
+
+    def _set_aside(self, path: Path, folder: str) -> None:
+        aside = self.root / folder / f"{path.name}.{secrets.token_hex(4)}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            os.rename(path, aside)
+
+    # Synthetic tables
+
+    def table_path(self, sha256: str) -> Path:
+        """Where the table with this content hash lies."""
+        return self.root / "tables" / sha256[:2] / f"{sha256}.parquet"
+
+    def put_table(self, table: pd.DataFrame, sha256: str) -> None:
+        """Write a canonical table under its content hash."""
+        path = self.table_path(sha256)
+        if not path.exists():
+            publish(path, table.to_parquet(index=False, compression="zstd"))
+
+    def get_table(self, sha256: str) -> pd.DataFrame | None:
+        """Read a table as it was written, or None; its hash is the caller's to check."""
+        try:
+            return pd.read_parquet(self.table_path(sha256))
+        except FileNotFoundError:
+            return None
+        except (ValueError, OSError):
+            self._set_aside(self.table_path(sha256), "corrupt")
+            return None
+
+    # What a cell that was cut short had finished
+
+    def _stage_path(self, cell_key: str) -> Path:
+        return self.root / "stages" / f"{cell_key}.json"
+
+    def put_stage(self, cell_key: str, stage: Mapping[str, Any]) -> None:
+        """Remember the finished sampling stage of a running cell."""
+        publish(self._stage_path(cell_key), dumps(seal(stage)).encode(), replace=True)
+
+    def get_stage(self, cell_key: str) -> dict[str, Any] | None:
+        """Return the finished sampling stage of a cell that was cut short."""
+        return self._read(self._stage_path(cell_key))
+
+    def model_path(self, train_key: str) -> Path:
+        """Where the fitted generator of an unfinished cell lies."""
+        return self.root / "stages" / f"{train_key}.model"
+
+    def clear_stages(self, cell: Cell, keep_model: bool = False) -> None:
+        """Drop what the cell's record now holds."""
+        self._stage_path(cell.key).unlink(missing_ok=True)
+        if not keep_model:
+            self.model_path(cell.train_key).unlink(missing_ok=True)
+
+    # Cells that are running now
+
+    def claim(self, key: str) -> Claim:
+        """Say that a cell is running, for as long as this process lives."""
+        return Claim(self.root / "running" / key)
+
+    def running(self) -> set[str]:
+        """Return the record keys of cells that a living process on this machine runs."""
+        return {path.name for path in (self.root / "running").glob("*") if Claim(path).is_held()}
+
+    # Sweeps and datasets
+
+    def put_sweep(self, cells: Iterable[Cell]) -> None:
+        """Write down which records a sweep expects; the same sweep writes the same file."""
+        cells = list(cells)
+        expected = sorted((cell.summary() for cell in cells), key=lambda item: item["key"])
+        path = self.root / "sweeps" / f"{digest([item['key'] for item in expected])}.json"
+        if not path.exists():
+            publish(path, dumps(seal({"expected": expected})).encode())
+        for name, spec in {digest(c.identity["dataset"]): c.dataset for c in cells}.items():
+            path = self.root / "datasets" / f"{name}.json"
+            if not path.exists():
+                publish(path, dumps(seal({"dataset": spec}), indent=1).encode())
+
+    def expected(self) -> Iterator[dict[str, Any]]:
+        """Yield what every sweep in this Store expects, each key once."""
+        seen = set()
+        for path in sorted((self.root / "sweeps").glob("*.json")):
+            for item in (self._read(path) or {"expected": []})["expected"]:
+                if item["key"] not in seen:
+                    seen.add(item["key"])
+                    yield item
+
+    def dataset(self, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the specification of the dataset that a record's ``cell`` identifies."""
+        found = self._read(self.root / "datasets" / f"{digest(identity)}.json")
+        return None if found is None else found["dataset"]
+
+    # Logs
+
+    def put_log(self, key: str, text: bytes) -> Path:
+        """Keep what a cell that did not end well had printed."""
+        path = self.root / "logs" / f"{key}.txt"
+        publish(path, text, replace=True)
+        return path
+
+
+class Claim:
+    """A file lock that says who is at work; the system drops it when its holder dies.
+
+    It is information for people. Correctness never rests on it: two sweeps that run the same cell
+    by mistake both end, and the first record wins.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Claim:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self._path, "w")  # held until __exit__
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+
+    def is_held(self) -> bool:
+        """Whether a living process holds it."""
+        with contextlib.suppress(FileNotFoundError), open(self._path) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False
+
+
+def seal(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the SHA-256 of a value's canonical JSON under ``sha256``."""
+    body = plain(value)
+    return {**body, "sha256": digest(body)}
+
+
+def is_sealed(value: Any) -> bool:
+    """Whether a value carries the hash of the rest of it."""
+    if not isinstance(value, dict) or "sha256" not in value:
+        return False
+    body = {key: item for key, item in value.items() if key != "sha256"}
+    return digest(body) == value["sha256"]
+
+
+def _is_record_at(record: Mapping[str, Any], path: Path) -> bool:
+    """Whether a record is of this format, hashes to its own keys and lies where they say."""
+    try:
+        cell_key = digest(record["cell"])
+        key = record_key(cell_key, record["evaluation"])
+        named = f"{cell_key}.{key[:16]}.json" == path.name
+        kept = record["cell_key"] == cell_key and record["key"] == key
+        return named and kept and record["format"] == FORMAT and record["status"] in STATUSES
+    except KeyError:
+        return False
+
+
+def publish(path: Path, content: bytes, *, replace: bool = False) -> bool:
+    """Write a whole file or none.
+
+    Parameters
+    ----------
+    path : Path
+        Its final name.
+    content : bytes
+        All of it.
+    replace : bool
+        Whether it takes the place of an older file; otherwise the first writer wins.
+
+    Returns
+    -------
+    bool
+        False if a file was there and stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".tmp-{os.getpid()}-{secrets.token_hex(6)}"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            os.replace(temporary, path)
+            return True
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+    return True
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,141 @@
+"""A sweep: run the cells of a grid that have no record yet."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from . import datasets, plan
+from .cells import Cell
+from .local import Event, Workplace
+from .store import Store
+
+
+class Launcher(Protocol):
+    """Runs cells somewhere and returns when each has its record."""
+
+    def run(
+        self,
+        cells: Sequence[Cell],
+        place: Workplace,
+        on_event: Event,
+        stopping: Callable[[], bool] = ...,
+    ) -> None:
+        """Run every cell."""
+        ...
+
+
+@dataclass
+class Progress:
+    """How far a sweep is; ``counts`` are the statuses of all its cells that have a record."""
+
+    cells: Sequence[Cell]
+    pending: Sequence[Cell]
+    counts: Counter[str] = field(default_factory=Counter)
+    stopped: bool = False
+
+    @property
+    def missing(self) -> int:
+        """Cells without a record."""
+        return len(self.cells) - sum(self.counts.values())
+
+
+def find_pending(cells: Sequence[Cell], store: Store, retry: Sequence[str]) -> Progress:
+    """Say which cells still need to run: those without a valid record, or with a retried status.
+
+    Cells that share a dataset and a split become neighbours, so that a worker loads them once.
+    """
+    progress = Progress(cells, ())
+    pending = []
+    for cell in cells:
+        record = store.get(cell)
+        if record is None or record["status"] in retry:
+            pending.append(cell)
+        else:
+            progress.counts[record["status"]] += 1
+    progress.pending = sorted(pending, key=lambda c: (c.dataset["name"], c.seeds["split"]))
+    return progress
+
+
+def run(
+    cells: Sequence[Cell],
+    store: Store,
+    launcher: Launcher,
+    place: Workplace,
+    *,
+    retry: Sequence[str] = (),
+    watchers: Sequence[Any] = (),
+) -> Progress:
+    """Run a sweep to its end, or to a Ctrl-C; the same call goes on where it stopped.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        The whole grid.
+    store : Store
+        Where records go.
+    launcher : Launcher
+        What runs the cells.
+    place : Workplace
+        Folders and preloaded modules.
+    retry : sequence of str
+        Statuses of earlier records that are set aside and run again.
+    watchers : sequence
+        Objects with ``begin(progress)`` and ``on_event(cell, event)``: views, trackers.
+
+    Returns
+    -------
+    Progress
+        What every cell ended as.
+    """
+    progress = find_pending(cells, store, retry)
+    if progress.pending:
+        check_data(progress.pending, place)
+        plan.check_targets(progress.pending)
+    store.prepare()
+    store.put_sweep(cells)
+    for watcher in watchers:
+        watcher.begin(progress)
+    if not progress.pending:
+        return progress
+    for cell in progress.pending:
+        store.supersede(cell)
+
+    def on_event(cell: Cell, event: dict[str, Any]) -> None:
+        if "done" in event:
+            progress.counts[event["done"]["status"]] += 1
+        for watcher in watchers:
+            watcher.on_event(cell, event)
+
+    with _stop_signals() as stopping:
+        launcher.run(progress.pending, place, on_event, stopping)
+        progress.stopped = stopping()
+    return progress
+
+
+def check_data(cells: Sequence[Cell], place: Workplace) -> None:
+    """Load and verify every table before the first cell starts."""
+    for spec in {str(cell.identity["dataset"]): cell.dataset for cell in cells}.values():
+        datasets.load(spec, data_dir=place.data, cache_dir=place.cache)
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a flag; a second Ctrl-C has its usual effect."""
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,293 @@
+"""Workers: processes that hold the libraries and the data, and fork one cell at a time.
+
+One *nursery* imports the heavy libraries once and forks the workers, so a cell costs a fork and not
+a Python start-up. A worker loads a dataset and its split once, runs each cell in a child of its own
+(``process``), and writes the record: the child cannot, since it may die at any instant.
+
+Neither the nursery nor a worker ever starts a thread, so forking is safe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import datasets, environment, process, targets
+from .cells import Cell
+from .seeds import stream
+from .stages import CellEnd, Stages
+from .store import Store
+
+REASON_CHARACTERS = 500
+KEPT_TABLES = 2  # datasets and splits a worker holds at once
+OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")
+
+
+class Worker:
+    """Runs cells one after another and writes their records.
+
+    Parameters
+    ----------
+    store : Store
+        Where records go.
+    data_dir, cache_dir : Path or None
+        Where tables are looked for and kept.
+    cpus : tuple of int or None
+        The processors that this worker's cells may use.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        data_dir: Path | None,
+        cache_dir: Path,
+        cpus: tuple[int, ...] | None = None,
+    ) -> None:
+        self.store = store
+        self._data_dir = data_dir
+        self._cache_dir = cache_dir
+        self._cpus = cpus
+        self._held: dict[tuple[str, ...], Any] = {}
+
+    def run(self, cell: Cell, on_message=lambda message: None, stopped=lambda: "") -> dict | None:
+        """Run one cell and write its record.
+
+        Parameters
+        ----------
+        cell : Cell
+            What to run.
+        on_message : callable
+            Sees what the cell reports while it runs.
+        stopped : callable
+            Asked at every poll: "stop" ends the cell as ``preempted``, "gone" without a record.
+
+        Returns
+        -------
+        dict or None
+            The record, or None when there is nobody left to run it for.
+        """
+        started = time.time()
+        stop = ""
+
+        def cancelled() -> bool:
+            nonlocal stop
+            stop = stopped()
+            return bool(stop)
+
+        limits = process.Limits(cell.limits["seconds"], cell.limits["memory_mib"], self._cpus)
+        try:
+            task = self._task(cell)
+        except Exception as error:
+            end = {"status": "failed", "reason": _reason(error), "stage": "load"}
+            outcome = process.Outcome("exit", 1, 0.0, 0.0, b"")
+        else:
+            with self.store.claim(cell.record_key):
+                outcome = process.run(task, limits, on_message=on_message, cancelled=cancelled)
+            if stop == "gone":
+                return None
+            end = _end(outcome, cell)
+        record = make_record(cell, outcome, end, started)
+        if record["status"] not in ("ok", "skipped") and outcome.log:
+            self.store.put_log(cell.record_key, outcome.log)
+        self.store.put(record)
+        self.store.clear_stages(cell, keep_model=record["status"] == "preempted")
+        return record
+
+    def _task(self, cell: Cell):
+        scenario = targets.build(cell.scenario, ("parts", "run"))
+        dataset = self._dataset(cell)
+        parts = self._parts(cell, scenario, dataset)
+
+        def task(report: process.Report) -> None:
+            stages = Stages(cell, dataset.schema, self.store, report)
+            report(end=_run(lambda: scenario.run(parts, stages)), result=stages.result)
+
+        return task
+
+    def _dataset(self, cell: Cell) -> datasets.Dataset:
+        identity = cell.identity["dataset"]
+        key = ("dataset", *map(str, identity.values()))
+        load = functools.partial(
+            datasets.load, cell.dataset, data_dir=self._data_dir, cache_dir=self._cache_dir
+        )
+        return self._hold(key, load)
+
+    def _parts(self, cell: Cell, scenario: Any, dataset: datasets.Dataset) -> Mapping[str, Any]:
+        identity = cell.identity
+        seed = cell.seeds["split"]
+        key = ("parts", str(identity["dataset"]), str(identity["scenario"]), str(seed))
+        return self._hold(key, lambda: scenario.parts(dataset, stream(seed, "split")))
+
+    def _hold(self, key: tuple[str, ...], make) -> Any:
+        """Keep the last few values of a sort; cells that share one come one after another."""
+        if key not in self._held:
+            same = [held for held in self._held if held[0] == key[0]]
+            for old in same[: max(0, len(same) - KEPT_TABLES + 1)]:
+                del self._held[old]
+            self._held[key] = make()
+        return self._held[key]
+
+
+def make_record(
+    cell: Cell, outcome: process.Outcome, end: Mapping[str, Any], started: float
+) -> dict[str, Any]:
+    """Put together what a cell left behind.
+
+    Parameters
+    ----------
+    cell : Cell
+        What ran.
+    outcome : Outcome
+        How its process ended, with what it reported.
+    end : mapping
+        ``status``, ``reason`` and the ``stage`` it ended in.
+    started : float
+        Seconds since 1970.
+    """
+    result = next((m["result"] for m in outcome.messages if "result" in m), {})
+    return {
+        **cell.summary(),
+        **end,
+        "synthetic": result.get("synthetic"),
+        "privacy": result.get("privacy"),
+        "metrics": result.get("metrics", {}),
+        "unavailable": result.get("unavailable", {}),
+        "declared": result.get("declared", {}),
+        "cost": result.get("cost", {}) | {"tree_peak_rss_mib": outcome.peak_rss_mib},
+        "environment": environment.describe() | {"threads": cell.limits["threads"]},
+        "started": started,
+        "seconds": outcome.seconds,
+    }
+
+
+def _run(call) -> dict[str, Any]:
+    """Run the cell inside its process and say how it ended."""
+    try:
+        call()
+    except CellEnd as end:
+        return {"status": end.status, "reason": end.reason[:REASON_CHARACTERS]}
+    except BaseException as error:
+        import traceback
+
+        traceback.print_exc()
+        memory = type(error).__name__ in OUT_OF_MEMORY
+        return {"status": "oom" if memory else "failed", "reason": _reason(error)}
+    return {"status": "ok", "reason": ""}
+
+
+def _end(outcome: process.Outcome, cell: Cell) -> dict[str, Any]:
+    """Say how a cell ended, from what its process reported and how that process ended."""
+    stage = next((m["stage"] for m in reversed(outcome.messages) if "stage" in m), "start")
+    limits = cell.limits
+    if outcome.ended == "timeout":
+        status, reason = "timeout", f"{stage} ran beyond limits.seconds={limits['seconds']}"
+    elif outcome.ended == "oom" and limits["memory_mib"] is None:
+        status, reason = "oom", f"the system ran out of memory in {stage}"
+    elif outcome.ended == "oom":
+        status, reason = "oom", f"{stage} grew beyond limits.memory_mib={limits['memory_mib']}"
+    elif outcome.ended == "cancelled":
+        status, reason = "preempted", f"the sweep was stopped in {stage}"
+    else:
+        reported = next((m["end"] for m in outcome.messages if "end" in m), None)
+        if reported is not None:
+            return {**reported, "stage": stage}
+        status, reason = "failed", f"the process {_exit(outcome.exit_code)} in {stage}"
+    return {"status": status, "reason": reason, "stage": stage}
+
+
+def _exit(code: int) -> str:
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended without a result (exit code {code})"
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:REASON_CHARACTERS]
+
+
+# The nursery and its workers as processes
+
+
+def nursery() -> None:
+    """Import the libraries, then fork a worker for every socket that the launcher sends.
+
+    Standard input is a socket: its first line holds the settings, then descriptors arrive.
+    """
+    channel = socket.socket(fileno=0)
+    settings = json.loads(channel.makefile("rb", buffering=0).readline())
+    for module in settings["preload"]:
+        with contextlib.suppress(ImportError):  # a cell that needs it says so in its record
+            importlib.import_module(module)
+    environment.describe()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(channel, 4096, 1)
+        if not message:
+            return
+        if os.fork() == 0:
+            channel.close()
+            _serve(socket.socket(fileno=descriptors[0]), settings, json.loads(message))
+            os._exit(0)
+        os.close(descriptors[0])
+
+
+def _serve(channel: socket.socket, settings: Mapping[str, Any], slot: Mapping[str, Any]) -> None:
+    """Run the cells that the launcher sends until it closes the socket."""
+    data_dir = settings["data_dir"]
+    worker = Worker(
+        Store(settings["results"]),
+        Path(data_dir) if data_dir else None,
+        Path(settings["cache_dir"]),
+        tuple(slot["cpus"]) if slot["cpus"] else None,
+    )
+
+    def send(message: Mapping[str, Any]) -> None:
+        channel.sendall(json.dumps(message).encode() + b"\n")
+
+    def stopped() -> str:
+        if not select.select([channel], [], [], 0)[0]:
+            return ""
+        return "stop" if channel.recv(1, socket.MSG_PEEK) else "gone"
+
+    def on_message(message: Mapping[str, Any]) -> None:
+        if "result" not in message:
+            send({"event": message})
+
+    try:
+        for line in filter(None, _lines(channel)):  # an empty line stops a cell that has ended
+            record = worker.run(Cell.from_dict(json.loads(line)), on_message, stopped)
+            if record is None:
+                return
+            send({"done": {"status": record["status"], "reason": record["reason"]}})
+    except (BrokenPipeError, ConnectionResetError):
+        process.kill_descendants()
+    except OSError as error:
+        send({"broken": f"{error.strerror}: {error.filename}"})
+
+
+def _lines(channel: socket.socket) -> Iterator[bytes]:
+    """Yield the lines of a socket; unread bytes stay in it, where ``stopped`` can see them."""
+    pending = b""
+    while True:
+        line, found, rest = pending.partition(b"\n")
+        if found:
+            pending = rest
+            yield line
+        else:
+            received = channel.recv(1 << 16)
+            if not received:
+                return
+            pending += received
+
+
+if __name__ == "__main__":
+    nursery()

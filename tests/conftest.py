@@ -1,0 +1,130 @@
+"""Shared pieces: a small dataset of its own, cells over it, and records without running any."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from syntharena.bench.cells import Cell
+from syntharena.bench.contracts import Budget
+from syntharena.bench.store import Store
+
+SUITE = {"shape": {"_target_": "syntharena.evaluators.shape.Shape", "about": {"version": 1}}}
+RELEASE = {
+    "_target_": "syntharena.bench.release.Release",
+    "fractions": {"train": 0.6, "holdout": 0.15, "reference": 0.1, "fresh": 0.15},
+    "split": "random",
+    "duplicates": "together",
+    "about": {"name": "release", "version": 1},
+}
+INDEPENDENT = {
+    "_target_": "syntharena.generators.independent.Independent",
+    "about": {"name": "independent", "version": 1, "reference": "floor"},
+}
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory) -> dict:
+    """Return the specification of a dataset of 400 rows in a file of its own."""
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=400).round(3)
+    city = rng.choice(["Bonn", "Oslo", "Rome"], size=400)
+    label = np.where(x + (city == "Oslo") + rng.normal(size=400) > 0.4, "yes", "no")
+    lines = ["x,visits,city,label"]
+    lines += [
+        f"{a},{b},{c},{d}"
+        for a, b, c, d in zip(x, rng.integers(0, 9, 400), city, label, strict=True)
+    ]
+    content = ("\n".join(lines) + "\n").encode()
+    path: Path = tmp_path_factory.mktemp("toy") / "toy.csv"
+    path.write_bytes(content)
+    return {
+        "name": "toy",
+        "summary": "A toy.",
+        "path": str(path),
+        "rows": None,
+        "target": "label",
+        "task": "binary",
+        "sensitive": ["city"],
+        "source": None,
+        "identifiers": [],
+        "public": True,
+        "pins": {"rows": 400, "columns": 4, "sha256": hashlib.sha256(content).hexdigest()},
+        "splits": {},
+        "columns": {
+            "x": {"kind": "continuous", "minimum": -6, "maximum": 6, "decimals": 3},
+            "visits": {"kind": "integer", "minimum": 0, "maximum": 9},
+            "city": {"kind": "categorical", "categories": ["Bonn", "Oslo", "Rome"]},
+            "label": {"kind": "categorical", "categories": ["no", "yes"]},
+        },
+    }
+
+
+@pytest.fixture
+def make_cell(toy):
+    """Return a function that builds a cell over the toy dataset."""
+
+    def make(generator=INDEPENDENT, *, seed=0, budget=None, evaluators=SUITE, limits=(), **fields):
+        seeds = dict.fromkeys(("split", "train", "sample", "evaluate"), seed)
+        seeds |= fields.pop("seeds", {})
+        return Cell(
+            scenario=fields.pop("scenario", RELEASE),
+            dataset=fields.pop("dataset", toy),
+            generator=generator,
+            evaluators=evaluators,
+            budget=budget or Budget(),
+            seeds=seeds,
+            label=fields.pop("label", (generator.get("about") or {}).get("name", "mine")),
+            limits={"seconds": 60.0, "memory_mib": None, "threads": 1, **dict(limits)},
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_record(make_cell):
+    """Return a function that makes the record of a cell without running it."""
+
+    def make(cell=None, *, status="ok", metrics=None, **fields):
+        cell = cell or make_cell()
+        declared = {
+            "shape_score": {
+                "name": "shape_score",
+                "family": "fidelity",
+                "direction": "higher",
+                "best": 1.0,
+                "worst": 0.0,
+                "unit": "",
+                "ranked": True,
+                "per": "",
+                "definition": "",
+                "version": 1,
+                "evaluator": "shape",
+            }
+        }
+        return {
+            **cell.summary(),
+            "status": status,
+            "reason": "" if status == "ok" else "because",
+            "stage": "evaluate",
+            "synthetic": None,
+            "privacy": None,
+            "metrics": {"shape_score": 0.5} if metrics is None else metrics,
+            "unavailable": {},
+            "declared": declared,
+            "cost": {"fit_seconds": 0.25},
+            "environment": {"threads": 1, "git": None, "cpu": "x", "packages": {}},
+            "started": 1_700_000_000.0,
+            "seconds": 1.5,
+            **fields,
+        }
+
+    return make
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    """Return an empty Store."""
+    return Store(tmp_path / "runs")

@@ -1,0 +1,201 @@
+"""Generators that misbehave in every way that the harness promises to survive."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+
+
+class Honest:
+    """A bootstrap, kept here so that the harness is tested without its own generators."""
+
+    def __init__(self, note=None):
+        self.note = note
+
+    def fit(self, train, *, schema, budget, rng):
+        self.train_ = train.copy()
+        return self
+
+    def sample(self, n, *, rng):
+        return self.train_.iloc[rng.integers(len(self.train_), size=n)].reset_index(drop=True)
+
+
+class Slow(Honest):
+    """Reports its progress while it takes its time."""
+
+    def __init__(self, seconds=0.5):
+        self.seconds = seconds
+
+    def fit(self, train, *, schema, budget, rng):
+        for step in range(5):
+            time.sleep(self.seconds / 5)
+            self.progress(step + 1, 5, loss=1.0 / (step + 1))
+        return super().fit(train, schema=schema, budget=budget, rng=rng)
+
+
+class Raises(Honest):
+    def fit(self, train, *, schema, budget, rng):
+        raise RuntimeError("cannot\nlearn <script>")
+
+
+class RaisesBase(Honest):
+    def fit(self, train, *, schema, budget, rng):
+        raise BaseException("odd")
+
+
+class Exits(Honest):
+    def fit(self, train, *, schema, budget, rng):
+        sys.exit(0)
+
+
+class ExitsAtOnce(Honest):
+    def fit(self, train, *, schema, budget, rng):
+        os._exit(0)
+
+
+class Segfaults(Honest):
+    def sample(self, n, *, rng):
+        ctypes.string_at(0)
+
+
+class Hangs(Honest):
+    def fit(self, train, *, schema, budget, rng):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                time.sleep(600)
+            os._exit(0)
+        time.sleep(600)
+
+
+class FillsMemory(Honest):
+    def fit(self, train, *, schema, budget, rng):
+        hoard = []
+        while True:
+            hoard.append(np.ones(2_000_000))
+
+
+class AsksTooMuch(Honest):
+    def fit(self, train, *, schema, budget, rng):
+        np.ones(10**15)
+
+
+class Prints(Honest):
+    def fit(self, train, *, schema, budget, rng):
+        block = "x" * (1 << 20)
+        for _ in range(1024):
+            sys.stdout.write(block)
+        return super().fit(train, schema=schema, budget=budget, rng=rng)
+
+
+class ForksAndReturns(Honest):
+    def fit(self, train, *, schema, budget, rng):
+        os.fork()
+        return super().fit(train, schema=schema, budget=budget, rng=rng)
+
+
+class NoMethods:
+    pass
+
+
+class WrongOutput(Honest):
+    """Returns a table that breaks the Schema in the way it is told."""
+
+    def __init__(self, how="nothing"):
+        self.how = how
+
+    def sample(self, n, *, rng):
+        table = super().sample(n, rng=rng)
+        x = table["x"].to_numpy(copy=True)
+        match self.how:
+            case "nothing":
+                return None
+            case "text":
+                return "a table"
+            case "empty":
+                return table.iloc[:0]
+            case "rows":
+                return table.iloc[:-1]
+            case "a column less":
+                return table.drop(columns="x")
+            case "a column more":
+                return table.assign(extra=1)
+            case "renamed":
+                return table.rename(columns={"x": "../x"})
+            case "dtype":
+                return table.assign(x=x.astype(str))
+            case "nan":
+                x[0] = np.nan
+            case "inf":
+                x[0] = np.inf
+            case "bounds":
+                x[0] = 1e9
+            case "fraction":
+                return table.assign(visits=table["visits"] + 0.5)
+            case "category":
+                return table.assign(city=["Atlantis", *table["city"].astype(str)[1:]])
+            case "missing":
+                return table.assign(city=[None, *table["city"].astype(str)[1:]])
+            case "index":
+                return pd.concat([table.iloc[:1], table.iloc[:-1]])
+        return table.assign(x=x)
+
+
+class Overspends(Honest):
+    """Claims a budget that its ledger does not support."""
+
+    def __init__(self, factor=2.0):
+        self.factor = factor
+
+    @property
+    def ledger(self):
+        from syntharena.bench.ledger import Event
+
+        return [Event("laplace", 1.0, 1.0 / self.factor)] if self.factor else []
+
+
+class UsesGlobalRandomness(Honest):
+    def sample(self, n, *, rng):
+        return self.train_.iloc[np.random.randint(len(self.train_), size=n)].reset_index(drop=True)  # noqa: NPY002
+
+
+class ChangesTrain(Honest):
+    def fit(self, train, *, schema, budget, rng):
+        train.loc[0, "x"] = 5.0
+        return super().fit(train, schema=schema, budget=budget, rng=rng)
+
+
+class BadEvaluator:
+    """Returns what no evaluator may return."""
+
+    def __init__(self, how="nan"):
+        self.how = how
+
+    @property
+    def metrics(self):
+        from syntharena.bench.contracts import Metric
+
+        return (
+            Metric("good_score", "fidelity", best=1.0, worst=0.0, definition="always one half"),
+            Metric("bad_score", "fidelity", best=1.0, worst=0.0, definition="never right"),
+        )
+
+    def evaluate(self, tables, *, schema, rng):
+        match self.how:
+            case "nan":
+                return {"good_score": 0.5, "bad_score": float("nan")}
+            case "range":
+                return {"good_score": 0.5, "bad_score": 2.0}
+            case "absent":
+                return {"good_score": 0.5}
+            case "undeclared":
+                return {"good_score": 0.5, "bad_score": 0.5, "surprise_score": 1.0}
+            case "raises":
+                raise ZeroDivisionError("of course")
+            case "segfault":
+                ctypes.string_at(0)

@@ -1,0 +1,255 @@
+"""Sweeps on a pool: resume, kills, stops, races (faults F1, F3, F6)."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from syntharena.bench import leaderboard, render, sweep
+from syntharena.bench.datasets import DatasetError
+from syntharena.bench.local import Local, Workplace, _slots
+from syntharena.bench.status import status
+from syntharena.bench.store import Store, StoreError
+
+SUPPORT = Path(__file__).parent / "support"
+HONEST = {"_target_": "hostile.Honest", "about": {"version": 1, "name": "honest"}}
+
+
+@pytest.fixture(autouse=True)
+def generators_can_be_imported(monkeypatch):
+    """The pool's processes import what a user's PYTHONPATH holds."""
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
+
+
+@pytest.fixture
+def place(store, tmp_path):
+    return Workplace(store.root, None, tmp_path / "cache")
+
+
+def hostile(name, **fields):
+    return {"_target_": f"hostile.{name}", "about": {"version": 1, "name": name}, **fields}
+
+
+def board_text(store):
+    """Everything of a board that does not depend on how long things took."""
+    board = leaderboard.compile(
+        store.records(), store.expected(), families=["fidelity", "utility", "privacy"]
+    )
+    return render.to_markdown(board)
+
+
+def test_a_crash_never_takes_the_sweep_down(store, place, make_cell):
+    names = ["Segfaults", "ExitsAtOnce", "Raises", "WrongOutput", "Honest", "AsksTooMuch"]
+    cells = [make_cell(hostile(name), seed=seed) for name in names for seed in (0, 1)]
+    progress = sweep.run(cells, store, Local(workers=2), place)
+    assert dict(progress.counts) == {"failed": 6, "invalid_output": 2, "ok": 2, "oom": 2}
+    assert progress.missing == 0
+
+
+def test_a_finished_sweep_runs_nothing(store, place, make_cell):
+    cells = [make_cell(HONEST, seed=seed) for seed in range(4)]
+    sweep.run(cells, store, Local(workers=2), place)
+
+    class Never:
+        def run(self, *args, **kwargs):
+            pytest.fail("a finished sweep started its launcher")
+
+    again = sweep.run(cells, store, Never(), place)
+    assert dict(again.counts) == {"ok": 4}
+
+
+def test_a_larger_sweep_runs_only_what_is_new(store, place, make_cell):
+    sweep.run([make_cell(HONEST, seed=seed) for seed in range(2)], store, Local(1), place)
+    started = []
+
+    class Watcher:
+        def begin(self, progress):
+            pass
+
+        def on_event(self, cell, event):
+            if "started" in event:
+                started.append(cell.seeds["train"])
+
+    cells = [make_cell(HONEST, seed=seed) for seed in range(4)]
+    sweep.run(cells, store, Local(1), place, watchers=[Watcher()])
+    assert sorted(started) == [2, 3]
+
+
+def test_failed_cells_run_again_only_when_asked(store, place, make_cell):
+    cells = [make_cell(hostile("Raises"))]
+    sweep.run(cells, store, Local(1), place)
+    before = store.get(cells[0])["started"]
+    sweep.run(cells, store, Local(1), place)
+    assert store.get(cells[0])["started"] == before
+    sweep.run(cells, store, Local(1), place, retry=["failed"])
+    assert store.get(cells[0])["started"] > before
+    assert len(list((store.root / "superseded").iterdir())) == 1
+
+
+def test_nothing_starts_when_a_table_or_a_class_is_wrong(store, place, make_cell, toy):
+    pins = {**toy["pins"], "sha256": "0" * 64}
+    with pytest.raises(DatasetError, match="sha256"):
+        sweep.run([make_cell(dataset={**toy, "pins": pins})], store, Local(1), place)
+    with pytest.raises(ValueError, match="cannot be imported"):
+        sweep.run([make_cell(hostile("Nobody"))], store, Local(1), place)
+    assert not store.root.exists()
+
+
+def test_a_results_folder_that_cannot_be_written_fails_before_training(tmp_path, make_cell):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    store = Store(blocker / "runs")
+    with pytest.raises(StoreError, match=r"paths\.results"):
+        sweep.run([make_cell(HONEST)], store, Local(1), Workplace(store.root, None, tmp_path))
+
+
+def test_a_results_folder_that_is_lost_midway_stops_the_sweep(store, place, make_cell):
+    class Blocker:
+        def begin(self, progress):
+            pass
+
+        def on_event(self, cell, event):
+            records = store.root / "records"
+            if "event" in event and not records.exists():
+                records.write_text("")  # from now on no record can be written
+
+    with pytest.raises(StoreError, match=r"paths\.results can no longer be written .*records"):
+        sweep.run([make_cell(HONEST)], store, Local(1), place, watchers=[Blocker()])
+
+
+def test_a_worker_that_is_killed_costs_one_cell(store, place, make_cell):
+    cells = [make_cell(hostile("Slow", seconds=3), seed=0)]
+    cells += [make_cell(HONEST, seed=seed) for seed in (1, 2)]
+
+    class Killer:
+        def begin(self, progress):
+            pass
+
+        def on_event(self, cell, event):
+            if cell is cells[0] and event.get("event", {}).get("step") == 1:
+                worker = parent_of(cell_process())
+                os.kill(worker, signal.SIGKILL)
+
+    def cell_process():
+        """The deepest descendant: launcher -> nursery -> worker -> cell."""
+        from syntharena.bench import process
+
+        return list(process.descendants())[-1]
+
+    def parent_of(pid):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+    progress = sweep.run(cells, store, Local(1), place, watchers=[Killer()])
+    assert dict(progress.counts) == {"failed": 1, "ok": 2}
+    assert store.get(cells[0])["reason"] == "its worker process was killed"
+
+
+def test_workers_never_share_processors_that_were_asked_for():
+    assert _slots([0, 1, 2, 3], 2, 2) == [(0, 1), (2, 3)]
+    assert _slots([4, 9], 2, 1) == [(4,), (9,)]
+    assert _slots([0, 1], 3, 1) == [(0, 1)] * 3
+
+
+DRIVER = """
+import json, sys
+from pathlib import Path
+from syntharena.bench import sweep
+from syntharena.bench.cells import Cell
+from syntharena.bench.local import Local, Workplace
+from syntharena.bench.store import Store
+cells = [Cell.from_dict(value) for value in json.load(open(sys.argv[1]))]
+root = Path(sys.argv[2])
+progress = sweep.run(cells, Store(root), Local(2), Workplace(root, None, root / "cache"),
+                     retry=["preempted"])
+print(progress.missing)
+sys.exit(130 if progress.stopped else 0)
+"""
+
+
+def start_driver(cells, root, folder):
+    plan = folder / "cells.json"
+    plan.write_text(json.dumps([cell.to_dict() for cell in cells]))
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(plan), str(root)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_nobody(root):
+    """Wait until no process of the killed sweep is left."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        lines = subprocess.run(["ps", "-eo", "pid,stat,args"], capture_output=True, text=True)
+        if not any("syntharena.bench.worker" in li for li in lines.stdout.splitlines()):
+            return
+        time.sleep(0.05)
+    pytest.fail("processes of a killed sweep are still running")
+
+
+def kill_and_resume(make_cell, tmp_path, *, seeds, kills, seconds):
+    """Kill a sweep at arbitrary instants, finish it, and compare with an unbroken one."""
+    cells = [make_cell(hostile("Slow", seconds=0.1), seed=seed) for seed in range(seeds)]
+    unbroken = Store(tmp_path / "unbroken")
+    sweep.run(cells, unbroken, Local(2), Workplace(unbroken.root, None, tmp_path / "cache"))
+    broken = Store(tmp_path / "broken")
+    clock = random.Random(11)
+    for _ in range(kills):
+        driver = start_driver(cells, broken.root, tmp_path)
+        time.sleep(clock.uniform(0.5, seconds))
+        driver.kill()
+        driver.communicate()
+        wait_for_nobody(broken.root)
+    driver = start_driver(cells, broken.root, tmp_path)
+    output, errors = driver.communicate(timeout=300)
+    assert driver.returncode == 0, errors
+    assert output.strip() == "0"
+    assert board_text(broken) == board_text(unbroken)
+    assert not (broken.root / "corrupt").exists()
+    for cell in cells:
+        assert broken.get(cell)["synthetic"] == unbroken.get(cell)["synthetic"]
+
+
+def test_a_sweep_killed_five_times_ends_with_the_same_board(make_cell, tmp_path):
+    kill_and_resume(make_cell, tmp_path, seeds=24, kills=5, seconds=2.0)
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_fifty_times_ends_with_the_same_board(make_cell, tmp_path):
+    kill_and_resume(make_cell, tmp_path, seeds=200, kills=50, seconds=3.0)
+
+
+def test_a_stopped_sweep_leaves_preempted_cells_and_goes_on(make_cell, tmp_path):
+    cells = [make_cell(hostile("Slow", seconds=4), seed=seed) for seed in range(4)]
+    root = tmp_path / "runs"
+    driver = start_driver(cells, root, tmp_path)
+    deadline = time.monotonic() + 30
+    while not Store(root).running() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    assert status(Store(root)).counts["running"] == 2
+    driver.send_signal(signal.SIGINT)
+    _, errors = driver.communicate(timeout=30)
+    assert driver.returncode == 130, errors
+    counts = status(Store(root)).counts
+    assert counts == {"preempted": 2, "missing": 2}
+    again = start_driver(cells, root, tmp_path)
+    again.communicate(timeout=120)
+    assert status(Store(root)).counts == {"ok": 4}
+
+
+def test_two_sweeps_on_one_store_lose_nothing(make_cell, tmp_path):
+    cells = [make_cell(hostile("Slow", seconds=0.1), seed=seed) for seed in range(12)]
+    root = tmp_path / "runs"
+    drivers = [start_driver(cells, root, tmp_path) for _ in range(2)]
+    for driver in drivers:
+        _, errors = driver.communicate(timeout=120)
+        assert driver.returncode == 0, errors
+    assert status(Store(root)).counts == {"ok": 12}
+    assert not (root / "corrupt").exists()
