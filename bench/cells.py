@@ -136,7 +136,12 @@ def record_key(cell_key: str, evaluation: Mapping[str, Any]) -> str:
 
 def schema_digest(dataset: Mapping[str, Any]) -> str:
     """SHA-256 of what a dataset's specification says about its Schema."""
-    return digest({key: dataset.get(key) for key in SCHEMA_KEYS})
+    return digest({key: in_order(dataset).get(key) for key in SCHEMA_KEYS})
+
+
+def in_order(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dataset's specification with its columns as pairs, whose order JSON keeps."""
+    return {**dataset, "columns": [[name, spec] for name, spec in dataset["columns"].items()]}
 
 
 def _component(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,9 @@ class Budget:
                 f"privacy.neighbours must be one of {', '.join(get_args(Neighbours))}, "
                 f"got {self.neighbours!r}"
             )
+        if not self.is_private:  # no budget is one budget, whatever else was written beside it
+            object.__setattr__(self, "delta", 0.0)
+            object.__setattr__(self, "neighbours", "add_remove")
 
     @property
     def is_private(self) -> bool:

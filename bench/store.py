@@ -32,7 +32,7 @@ from typing import Any
 import pandas as pd
 
 from .canonical import digest, dumps, plain
-from .cells import Cell, record_key
+from .cells import Cell, in_order, record_key
 
 FORMAT = 1
 STATUSES = (
@@ -252,7 +252,7 @@ class Store:
         for name, spec in {digest(c.identity["dataset"]): c.dataset for c in cells}.items():
             path = self.root / "datasets" / f"{name}.json"
             if not path.exists():
-                publish(path, dumps(seal({"dataset": spec}), indent=1).encode())
+                publish(path, dumps(seal({"dataset": in_order(spec)}), indent=1).encode())
 
     def expected(self) -> Iterator[dict[str, Any]]:
         """Yield what every sweep in this Store expects, each key once."""
@@ -266,7 +266,9 @@ class Store:
     def dataset(self, identity: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the specification of the dataset that a record's ``cell`` identifies."""
         found = self._read(self.root / "datasets" / f"{digest(identity)}.json")
-        return None if found is None else found["dataset"]
+        if found is None:
+            return None
+        return {**found["dataset"], "columns": dict(found["dataset"]["columns"])}
 
     # Logs
 

@@ -75,7 +75,7 @@ def version(spec: Mapping[str, Any]) -> int | str:
         found = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         found = None
-    if found is None or found.origin is None:
+    if found is None or not found.has_location or found.origin is None:
         raise TargetError(
             f"_target_ {spec['_target_']!r} cannot be found; is its folder the current one or its "
             "package installed?"

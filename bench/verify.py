@@ -93,7 +93,7 @@ def compare(record: Mapping[str, Any], again: Mapping[str, Any]) -> Verdict:
     """Compare two records of one cell; measured costs are no part of it."""
     found = [
         f"{name}: {record[name]!r} became {again[name]!r}"
-        for name in ("status", "synthetic")
+        for name in ("status", "reason", "synthetic")
         if record[name] != again[name]
     ]
     worst = 0.0
