@@ -54,6 +54,7 @@ class Cell:
                 "schema_sha256": schema_digest(self.dataset),
                 "rows": self.dataset.get("rows"),
                 "split": self._named_split(),
+                "duplicates": self.dataset.get("duplicates") or "together",
             },
             "generator": _component(self.generator)
             | {"fit_on": (self.generator.get("about") or {}).get("fit_on") or "train"},

@@ -34,13 +34,13 @@ class Release:
         ``fresh`` (real rows that nothing else uses, for the ceiling row).
     split : str
         ``random``, or the name of one of the dataset's own splits.
-    duplicates : {"together", "free"}
-        Whether rows that are equal in every column stay in one part.
+    duplicates : {"together", "free"}, optional
+        Whether rows that are equal in every column stay in one part; None: as the dataset says.
     """
 
     fractions: Mapping[str, float] = field(default_factory=dict)
     split: str = "random"
-    duplicates: str = "together"
+    duplicates: str | None = None
 
     def parts(self, dataset: Dataset, rng: np.random.Generator) -> Parts:
         """Divide the real rows."""

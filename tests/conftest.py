@@ -16,7 +16,7 @@ RELEASE = {
     "_target_": "syntharena.bench.release.Release",
     "fractions": {"train": 0.6, "holdout": 0.15, "reference": 0.1, "fresh": 0.15},
     "split": "random",
-    "duplicates": "together",
+    "duplicates": None,
     "about": {"name": "release", "version": 1},
 }
 INDEPENDENT = {
