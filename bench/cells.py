@@ -135,9 +135,20 @@ def record_key(cell_key: str, evaluation: Mapping[str, Any]) -> str:
     return digest({"cell": cell_key, "evaluation": evaluation})
 
 
+_SCHEMA_DIGESTS: dict[int, tuple[Mapping[str, Any], str]] = {}
+
+
 def schema_digest(dataset: Mapping[str, Any]) -> str:
-    """SHA-256 of what a dataset's specification says about its Schema."""
-    return digest({key: in_order(dataset).get(key) for key in SCHEMA_KEYS})
+    """SHA-256 of what a dataset's specification says about its Schema.
+
+    The cells of a grid share the object, so it is hashed once.
+    """
+    known = _SCHEMA_DIGESTS.get(id(dataset))
+    if known is None or known[0] is not dataset:
+        written = in_order(dataset)
+        known = dataset, digest({key: written.get(key) for key in SCHEMA_KEYS})
+        _SCHEMA_DIGESTS[id(dataset)] = known
+    return known[1]
 
 
 def in_order(dataset: Mapping[str, Any]) -> dict[str, Any]:

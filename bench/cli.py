@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import terminal
+from .names import UnknownName
 
 EXAMPLES = """\
 examples:
@@ -29,10 +30,13 @@ RESULTS_HELP = "folder of the Store (default: results/runs)"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 all well, 1 findings, 2 wrong use."""
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     sys.path.append(os.getcwd())  # so that a class in the user's folder can be named
     try:
         return options.run(options)
+    except BrokenPipeError:  # the reader, head or less, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, RuntimeError, OSError) as error:
         if os.environ.get("SYNTHARENA_TRACEBACK"):
             raise
@@ -40,6 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command; overrides may stand between options."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if not hasattr(options, "overrides") or any(word.startswith("-") for word in rest):
+        return parser.parse_args(arguments)
+    options.overrides += rest
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,12 +124,10 @@ def _run(options: argparse.Namespace) -> int:
     for spec in planner.guessed:
         terminal.show_guess(spec)
     first = points[0].config
-    folders = plan.folders(first)
-    store = Store(folders["results"])
+    folders = plan.Folders.of(first["paths"])
+    store = Store(folders.results)
     launcher = targets.build(first["hydra"]["launcher"], ("run",))
-    place = local.Workplace(
-        folders["results"], folders["data"], folders["cache"], plan.preload(cells)
-    )
+    place = local.Workplace(folders.results, folders.data, folders.cache, plan.preload(cells))
     watchers = terminal.watchers(store, first["tracking"], quiet=options.quiet)
     try:
         progress = sweep.run(
@@ -152,14 +164,11 @@ def _leaderboard_verb(verbs: Any) -> None:
 
 def _leaderboard(options: argparse.Namespace) -> int:
     from . import tracking
-    from .store import Store
 
     if options.from_mlflow:
         records, expected = tracking.read(options.from_mlflow, options.experiment)
     else:
-        if not options.results.is_dir():
-            raise ValueError(f"--results must be a folder of records, got {str(options.results)!r}")
-        store = Store(options.results)
+        store = _existing_store(options.results)
         records, expected = list(store.records()), list(store.expected())
     if not records:
         raise ValueError("there are no records to compile; run a sweep: syntharena run ...")
@@ -167,6 +176,14 @@ def _leaderboard(options: argparse.Namespace) -> int:
         records, expected, options.out or options.results / "leaderboard", options.families
     )
     return 0
+
+
+def _existing_store(folder: Path) -> Any:
+    from .store import Store
+
+    if not folder.is_dir():
+        raise ValueError(f"--results must be a folder of records, got {str(folder)!r}")
+    return Store(folder)
 
 
 # list
@@ -182,13 +199,15 @@ def _list_verb(verbs: Any) -> None:
         "list what exists, one line each",
         "  syntharena list\n  syntharena list datasets",
     )
-    verb.add_argument("kind", nargs="?", choices=list(KINDS), help="only these")
+    verb.add_argument("kind", nargs="?", help=f"one of {', '.join(KINDS)}")
     verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
 
 
 def _list(options: argparse.Namespace) -> int:
     from . import catalog
 
+    if options.kind and options.kind not in catalog.KINDS:
+        raise UnknownName("kind", options.kind, catalog.KINDS)
     kinds = [options.kind] if options.kind else list(catalog.KINDS)
     for kind in kinds:
         terminal.show_entries(kind, catalog.entries(catalog.KINDS[kind], options.config_dir))
@@ -205,7 +224,7 @@ def _check_verb(verbs: Any) -> None:
         _check,
         "run the contract tests of generators, evaluators and datasets",
         "  syntharena check generator=cart\n"
-        "  syntharena check generator._target_=mylab.gen.MyGen generator.epochs=1\n"
+        "  syntharena check generator._target_=mylab.gen.MyGen +generator.epochs=1\n"
         "  syntharena check +evaluator=utility\n"
         "  syntharena check dataset=adult\n"
         "  syntharena check -m generator='glob(*)'",
@@ -216,26 +235,34 @@ def _check_verb(verbs: Any) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from . import check, config, plan
+    from . import config, plan
 
     points = config.grid(
         options.overrides, config_dir=options.config_dir, multirun=options.multirun
     )
-    failed = False
-    for point in points:
-        folders = plan.folders(point.config)
-        wanted = {
-            "generator": check.generator,
-            "evaluator": check.evaluator,
-            "dataset": lambda spec, f=folders: check.dataset(spec, f["data"], f["cache"]),
-        }
-        for kind, checks in wanted.items():
-            spec = point.config.get(kind) or {}
-            if spec.get("_target_") or "columns" in spec:
-                name = spec.get("name") or (spec.get("about") or {}).get("name")
-                title = f"{kind} {name or spec.get('_target_')}"
-                failed |= terminal.show_findings(title, checks(spec))
-    return int(failed)
+    planner = plan.Planner()
+    reports = [report for point in points for report in _findings(point.config, planner)]
+    if not reports:
+        raise ValueError("nothing to check: name generator=..., +evaluator=... or dataset=...")
+    failed = [terminal.show_findings(title, findings) for title, findings in reports]
+    return int(any(failed))
+
+
+def _findings(config: dict[str, Any], planner: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a title and the findings for each thing that a configuration names."""
+    from . import check, plan
+
+    if config["generator"].get("_target_"):
+        yield _title("generator", config["generator"]), check.generator(config["generator"])
+    if "evaluator" in config:
+        yield _title("evaluator", config["evaluator"]), check.evaluator(config["evaluator"])
+    if "columns" in config["dataset"] or config["dataset"]["path"]:
+        spec, folders = planner.dataset(config["dataset"]), plan.Folders.of(config["paths"])
+        yield f"dataset {spec['name']}", check.dataset(spec, folders.data, folders.cache)
+
+
+def _title(kind: str, spec: dict[str, Any]) -> str:
+    return f"{kind} {(spec.get('about') or {}).get('name') or spec['_target_']}"
 
 
 # verify
@@ -258,8 +285,7 @@ def _verify(options: argparse.Namespace) -> int:
     from . import plan, verify
     from .store import Store
 
-    folders = plan.folders({"paths": {"results": ".", "data": options.data, "cache": None}})
-    assert folders["cache"] is not None
+    folders = plan.Folders.of({"data": options.data})
     different = False
     for path in terminal.record_files(options.records):
         store = Store(path.parent.parent.parent)
@@ -268,7 +294,7 @@ def _verify(options: argparse.Namespace) -> int:
             print(f"damaged         {path}")
             different = True
             continue
-        verdict = verify.verify(record, store, folders["data"], folders["cache"])
+        verdict = verify.verify(record, store, folders.data, folders.cache)
         print(f"{verdict.status:15} {path}")
         for difference in verdict.differences:
             print(f"    {terminal.printable(difference)}")
@@ -323,9 +349,8 @@ def _mlflow_verb(verbs: Any) -> None:
 
 def _mlflow(options: argparse.Namespace) -> int:
     from . import tracking
-    from .store import Store
 
-    store = Store(options.results)
+    store = _existing_store(options.results)
     uri = tracking.tracking_uri(options.uri, store.root)
     if uri is None:
         raise ValueError("--uri must name an MLflow store, got 'none'")

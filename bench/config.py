@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -87,36 +88,35 @@ def grid(
     with _hydra(config_dir) as composer:
         parsed = composer.parse(overrides)
         fixed = [o.input_line for o in parsed if not o.is_sweep_override()]
-        sweeps = {o.get_key_element(): o for o in parsed if o.is_sweep_override()}
-        master, _ = composer.compose(fixed)
-        mode = master["hydra"].get("mode")
-        if not multirun and str(mode).rpartition(".")[2] != "MULTIRUN":
-            if sweeps:
-                line = next(iter(sweeps.values())).input_line
-                raise ConfigError(f"several values need a multirun, got {line!r}; add -m")
-            return composer.product(fixed, [])
-        set_keys = {o.get_key_element() for o in parsed}
-        for key, value in (master["hydra"]["sweeper"].get("params") or {}).items():
-            if key in set_keys:
+        sweeps = {o.get_key_element(): composer.sweep(o) for o in parsed if o.is_sweep_override()}
+        first = composer.compose([*fixed, *(sweep.lines[0] for sweep in sweeps.values())])
+        hydra = first[0]["hydra"]
+        if sweeps and not multirun and str(hydra["mode"]).rpartition(".")[2] != "MULTIRUN":
+            line = next(o.input_line for o in parsed if o.is_sweep_override())
+            raise ConfigError(f"several values need a multirun, got {line!r}; add -m")
+        given = {o.get_key_element() for o in parsed}
+        for key, value in (hydra["sweeper"].get("params") or {}).items():
+            if key in given:
                 continue  # the command line wins over the experiment
             (override,) = composer.parse([f"{key}={value}"])
             if override.is_sweep_override():
-                sweeps[override.get_key_element()] = override
+                sweeps[override.get_key_element()] = composer.sweep(override)
             else:
                 fixed.append(override.input_line)
-        return composer.product(fixed, [composer.sweep(override) for override in sweeps.values()])
-
-
-def options(group: str, config_dir: str | os.PathLike[str] | None = None) -> list[str]:
-    """Return the options of a group, sorted."""
-    with _hydra(config_dir) as composer:
-        return composer.options(group)
+            first = None
+        return composer.product(fixed, list(sweeps.values()), first)
 
 
 def all_options(group: str, config_dir: str | os.PathLike[str] | None = None) -> dict[str, Plain]:
     """Return every option of a group with its configuration, e.g. every dataset's."""
-    with _hydra(config_dir) as composer:
-        return {name: composer.load(f"{group}/{name}") for name in composer.options(group)}
+    from omegaconf import OmegaConf
+
+    found: dict[str, Plain] = {}
+    with resources.as_file(resources.files(CONFIG_MODULE)) as ours:
+        for folder in [ours] + ([Path(config_dir)] if config_dir else []):
+            for path in (folder / group).glob("*.yaml"):
+                found[path.stem] = OmegaConf.to_container(OmegaConf.load(path), resolve=True)  # type: ignore[assignment]
+    return dict(sorted(found.items()))
 
 
 class _Composer:
@@ -159,17 +159,9 @@ class _Composer:
     def options(self, group: str) -> list[str]:
         """Return the options of a group, sorted; none for what is no group."""
         if group not in self._options:
-            found = self._loader.get_group_options(
-                group, config_name=CONFIG, overrides=self._extra
-            )
+            found = self._loader.get_group_options(group, config_name=CONFIG, overrides=self._extra)
             self._options[group] = sorted(found)
         return self._options[group]
-
-    def load(self, name: str) -> Plain:
-        from omegaconf import OmegaConf
-
-        _, repository = self._loader._parse_overrides_and_create_caching_repo(CONFIG, self._extra)
-        return OmegaConf.to_container(repository.load_config(name).config, resolve=True)  # type: ignore[return-value]
 
     def sweep(self, override: Any) -> _Sweep:
         """Return the dimension that an override with several values spans."""
@@ -208,10 +200,15 @@ class _Composer:
                 return ConfigError(unknown)
         return ConfigError(_one_line(error))
 
-    def product(self, fixed: list[str], sweeps: list[_Sweep]) -> list[Point]:
-        """Return the points of the product of ``sweeps``, each over the ``fixed`` overrides."""
+    def product(
+        self, fixed: list[str], sweeps: list[_Sweep], first: tuple[Plain, dict[str, str]] | None
+    ) -> list[Point]:
+        """Return the points of the product of ``sweeps``, each over the ``fixed`` overrides.
+
+        ``first`` is the composition of the first point, if it is known.
+        """
         blocks = self._blocks(fixed, sweeps)
-        base, base_choices = self.compose([*fixed, *(sweep.lines[0] for sweep in sweeps)])
+        base, base_choices = first or self.compose([*fixed, *(s.lines[0] for s in sweeps)])
         points = []
         for picks in itertools.product(*(range(len(sweep.lines)) for sweep in sweeps)):
             config, choices = dict(base), dict(base_choices)
@@ -281,7 +278,7 @@ def _unknown_setting(config: Any, key: str) -> str | None:
         if not isinstance(config, dict) or part not in config:
             where = f"setting of {'.'.join(parts[:depth])}" if depth else "setting"
             valid = [name for name in config or () if name not in ("hydra", "about")]
-            return str(UnknownName(where, part, valid))
+            return f"{UnknownName(where, part, valid)}; a new one is added as +{key}=..."
         config = config[part]
     return None
 

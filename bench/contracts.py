@@ -139,6 +139,8 @@ class Metric:
         What it measures and the source of its definition.
     ranked : bool
         Whether leaderboards rank by it.
+    baseline : bool
+        Whether it is computed from real rows alone, and so is no merit of a generator.
     per : str
         Empty for one value a cell; else what there is a value for each of ("class", "column"),
         under keys ``name[label]``.
@@ -153,6 +155,7 @@ class Metric:
     definition: str
     unit: str = ""
     ranked: bool = False
+    baseline: bool = False
     per: str = ""
     version: int = 1
 

@@ -195,6 +195,10 @@ def _declaration(declared: Mapping[str, Any], name: str, key: str) -> Mapping[st
     return found
 
 
+def _column_order(metric: Mapping[str, Any]) -> tuple[bool, bool]:
+    return metric.get("baseline", False), not metric["ranked"]
+
+
 def _newest(
     records: list[Mapping[str, Any]], families: Iterable[str] | None
 ) -> dict[str, Mapping[str, Any]]:
@@ -208,7 +212,7 @@ def _newest(
             if name not in newest or metric["version"] >= newest[name]["version"]:
                 newest[name] = metric
     order = {
-        name: (FAMILIES.index(metric["family"]), not metric["ranked"], name)
+        name: (FAMILIES.index(metric["family"]), *_column_order(metric), name)
         for name, metric in newest.items()
         if metric["family"] in wanted
     }

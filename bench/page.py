@@ -93,8 +93,10 @@ def _dataset(board: Board, dataset: str) -> dict[str, Any]:
 
 
 def _plotted(leaderboard: Leaderboard, board: Board) -> list[str]:
-    """Choose the first ranked metric of each family."""
+    """Choose the first ranked metric of each family that some row has a value of."""
+    known = {name for row in board.plain.rows for name in row.estimates}
     ranked = [name for name in board.metrics if leaderboard.metrics[name]["ranked"]]
+    ranked = [name for name in ranked if name in known]
     by_family = groupby(ranked, key=lambda name: leaderboard.metrics[name]["family"])
     return [next(names) for _, names in by_family]
 

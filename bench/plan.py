@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,14 @@ class Planner:
         config = point.config
         if not (config.get("generator") or {}).get("_target_"):
             raise ConfigError("a generator is needed: set generator=NAME (see: syntharena list)")
+        if config.get("evaluator"):
+            raise ConfigError(
+                "an evaluator joins a run as +evaluator@evaluators.NAME=NAME, got +evaluator=NAME"
+            )
         check_retry(config["retry"])
         return Cell(
             scenario=config["scenario"],
-            dataset=self._dataset(config["dataset"]),
+            dataset=self.dataset(config["dataset"]),
             generator=config["generator"],
             evaluators=config.get("evaluators") or {},
             budget=_budget(config["privacy"]),
@@ -55,7 +60,8 @@ class Planner:
             limits=_limits(config["limits"]),
         )
 
-    def _dataset(self, dataset: Plain) -> Plain:
+    def dataset(self, dataset: Plain) -> Plain:
+        """Return a dataset's specification, guessed where it is the user's own table."""
         if "columns" in dataset:
             return dataset
         if not dataset.get("path"):
@@ -129,18 +135,24 @@ def _is_description(line: str) -> bool:
     return line.lstrip("+").startswith(("generator._target_", "generator.about"))
 
 
-def folders(config: Plain) -> dict[str, Path | None]:
-    """Return the folders of a run: ``results``, ``data`` (None: not given) and ``cache``."""
-    paths = config["paths"]
-    data = paths["data"] or os.environ.get("SYNTHARENA_DATA")
-    cache = paths["cache"] or Path(
-        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "syntharena"
-    )
-    return {
-        "results": Path(paths["results"]).absolute(),
-        "data": Path(data).absolute() if data else None,
-        "cache": Path(cache).absolute(),
-    }
+@dataclass(frozen=True)
+class Folders:
+    """Where a run reads and writes: the Store, the user's tables if given, downloaded tables."""
+
+    results: Path
+    data: Path | None
+    cache: Path
+
+    @classmethod
+    def of(cls, paths: Mapping[str, Any]) -> Folders:
+        """Return what the ``paths`` section says, else the environment, else the defaults."""
+        data = paths.get("data") or os.environ.get("SYNTHARENA_DATA")
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return cls(
+            Path(paths.get("results") or "results/runs").absolute(),
+            Path(data).absolute() if data else None,
+            Path(paths.get("cache") or Path(home, "syntharena")).absolute(),
+        )
 
 
 def preload(cells: Sequence[Cell]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import json
 import os
 import resource
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 LOG_BYTES = 64 * 1024  # kept of each end of what the child prints
 KILL_SECONDS = 5.0  # how long killed processes may take to disappear
 PR_SET_PDEATHSIG = 1
@@ -114,6 +115,7 @@ def _become_child(limits: Limits, log: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    faulthandler.enable(2)  # a segmentation fault leaves its stack in the log
     sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, errors="replace", closefd=False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:

@@ -1,7 +1,7 @@
 """The ``release`` scenario: train on private rows, sample as many, compare.
 
 A scenario decides how real rows reach the generator and what the evaluators are handed. It has two
-methods, ``split`` and ``run``; the core knows nothing else of it.
+methods, ``parts`` and ``run``; the core knows nothing else of it.
 """
 
 from __future__ import annotations

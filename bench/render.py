@@ -124,8 +124,9 @@ def _text_table(leaderboard: Leaderboard, board: Board, table: Table) -> RichTab
 
     names = headlines(leaderboard, board)
     rows = [list(_text_fields(leaderboard, table, row, names)) for row in table.rows]
-    heads = ["#", "generator", "mean rank", "imputed" if table.imputation else "cells ok"]
+    heads = ["#", "generator"]
     heads += [f"{visible(name).replace('_', ' ')} {_arrow(leaderboard, name)}" for name in names]
+    heads += ["mean rank", "imputed" if table.imputation else "cells ok"]
     grid = RichTable(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     grid.title, grid.title_justify, grid.title_style = Text(table.title), "left", ""
     for place, head in enumerate(heads):
@@ -151,11 +152,11 @@ def _text_fields(
 ) -> Iterator[str]:
     yield "" if row.position is None else str(row.position)
     yield visible(_name(row))
-    yield _text_value(row.mean_rank, 2, wide=False)
-    yield _imputed(row.imputed) if table.imputation else _cells(row)
     for name in names:
         wide = leaderboard.metrics[name]["family"] != "cost"
         yield _text_value(row.estimates.get(name), wide=wide)
+    yield _text_value(row.mean_rank, 2, wide=False)
+    yield _imputed(row.imputed) if table.imputation else _cells(row)
 
 
 def _text_value(estimate: Estimate | None, places: int | None = None, wide: bool = True) -> str:
@@ -209,15 +210,10 @@ _MARKDOWN_LEGEND = (
 def _markdown_board(leaderboard: Leaderboard, board: Board, table: Table) -> Iterator[str]:
     yield f"### {table.title}"
     yield ""
-    head = ["#", "generator", "mean rank", "cells ok"] + ["imputed"] * table.imputation
-    yield from _markdown_table(
-        head + [_markdown_head(leaderboard, name) for name in headlines(leaderboard, board)],
-        (
-            _markdown_standing(row, table)
-            + [_markdown_value(row.estimates.get(name)) for name in headlines(leaderboard, board)]
-            for row in table.rows
-        ),
-    )
+    names = headlines(leaderboard, board)
+    head = ["#", "generator", *(_markdown_head(leaderboard, name) for name in names)]
+    head += ["mean rank", "cells ok"] + ["imputed"] * table.imputation
+    yield from _markdown_table(head, (_markdown_row(row, table, names) for row in table.rows))
     by_family = groupby(board.metrics, key=lambda name: leaderboard.metrics[name]["family"])
     for family, names in by_family:
         columns = list(names)
@@ -233,10 +229,11 @@ def _markdown_board(leaderboard: Leaderboard, board: Board, table: Table) -> Ite
         )
 
 
-def _markdown_standing(row: Row, table: Table) -> list[str]:
+def _markdown_row(row: Row, table: Table, names: list[str]) -> list[str]:
     place = "" if row.position is None else str(row.position)
     name = markdown(_name(row)) + (" †" if row.imputed and table.imputation else "")
-    fields = [place, name, _markdown_value(row.mean_rank), _cells(row)]
+    fields = [place, name, *(_markdown_value(row.estimates.get(metric)) for metric in names)]
+    fields += [_markdown_value(row.mean_rank), _cells(row)]
     return fields + [_imputed(row.imputed)] * table.imputation
 
 
@@ -298,10 +295,10 @@ def _latex_table(leaderboard: Leaderboard, board: Board, table: Table) -> Iterat
     names = headlines(leaderboard, board)
     yield "\\begin{table}\n\\centering"
     yield f"\\caption{{{latex(board.title)}, {latex(table.title.lower())}. {_LATEX_LEGEND}}}"
-    yield f"\\begin{{tabular}}{{rlrr{'r' * len(names)}}}\n\\toprule"
+    yield f"\\begin{{tabular}}{{rl{'r' * len(names)}rr}}\n\\toprule"
     head = [f"{latex(name)} {latex(_arrow(leaderboard, name))}" for name in names]
     share = "imputed" if table.imputation else "cells ok"
-    yield " & ".join(["\\#", "generator", "mean rank", share, *head]) + " \\\\"
+    yield " & ".join(["\\#", "generator", *head, "mean rank", share]) + " \\\\"
     for _, rows in groupby(table.rows, key=lambda row: row.reference != ""):
         yield "\\midrule"
         for row in rows:
@@ -309,8 +306,8 @@ def _latex_table(leaderboard: Leaderboard, board: Board, table: Table) -> Iterat
             name = latex(_name(row))
             place = "{}" if row.position is None else str(row.position)
             fields = [place, f"\\textit{{{name}}}" if row.reference else name]
-            fields += [_latex_value(row.mean_rank), latex(share)]
             fields += [_latex_value(row.estimates.get(name)) for name in names]
+            fields += [_latex_value(row.mean_rank), latex(share)]
             yield " & ".join(fields) + " \\\\"
     yield "\\bottomrule\n\\end{tabular}\n\\end{table}"
 

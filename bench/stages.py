@@ -20,7 +20,7 @@ from . import models, targets
 from .cells import Cell
 from .contracts import Metric, Tables
 from .ledger import spent_epsilon
-from .schema import MAX_PROBLEMS, Schema
+from .schema import Schema, SchemaError
 from .seeds import stream
 from .store import Store, publish
 
@@ -112,17 +112,25 @@ class Stages:
         for known in [*self._earlier, self._store.get_stage(self.cell.key)]:
             if known is None:
                 continue
-            table = self._store.get_table(known["synthetic"]["sha256"])
-            if table is None or self.schema.problems(table):
-                continue
-            table = self.schema.conform(table)
-            if self.schema.digest(table) == known["synthetic"]["sha256"]:
+            table = self._stored_table(known["synthetic"]["sha256"])
+            if table is not None:
                 self.result.update({k: known[k] for k in ("synthetic", "privacy")})
                 cost = dict(known["cost"])
                 cost.pop("evaluate_seconds", None)
                 self.result["cost"] = cost
                 return table
         return None
+
+    def _stored_table(self, sha256: str) -> pd.DataFrame | None:
+        """Read a table and check that it is what its name says."""
+        table = self._store.get_table(sha256)
+        if table is None:
+            return None
+        try:
+            table = self.schema.conform(table)
+        except SchemaError:
+            return None
+        return table if self.schema.digest(table) == sha256 else None
 
     def _generator(self) -> Any:
         """Build the generator, unless the cell does not apply."""
@@ -185,11 +193,10 @@ class Stages:
         rng = stream(self.cell.seeds["sample"], "sample")
         with self._timed("sample"), _peak_memory(self.result["cost"]):
             table = generator.sample(n, rng=rng)
-        if problems := self.schema.problems(table, n):
-            more = len(problems) - MAX_PROBLEMS
-            tail = f"; and {more} more" if more > 0 else ""
-            raise CellEnd("invalid_output", "; ".join(problems[:MAX_PROBLEMS]) + tail)
-        return self.schema.conform(table)
+        try:
+            return self.schema.conform(table, n)
+        except SchemaError as error:
+            raise CellEnd("invalid_output", str(error)) from error
 
     def _progress(self) -> Callable[..., None]:
         """Return the function that a training generator reports its steps to."""

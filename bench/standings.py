@@ -58,6 +58,11 @@ class Block:
         return np.array([metric["ranked"] for metric in self.metrics.values()], dtype=bool)
 
     @property
+    def is_baseline(self) -> np.ndarray:
+        """Which metrics say nothing of a generator: bool, shape (metrics,)."""
+        return np.array([m.get("baseline", False) for m in self.metrics.values()], dtype=bool)
+
+    @property
     def sign(self) -> np.ndarray:
         """1 for metrics that are better high, -1 for the others: float64, shape (metrics,)."""
         higher = [metric["direction"] == "higher" for metric in self.metrics.values()]
@@ -107,6 +112,8 @@ def _ends(values: np.ndarray, replicates: int) -> np.ndarray:
 
 def _incomplete(block: Block, row: int) -> str:
     """Why a row cannot be ranked without imputation, or an empty text."""
+    if absent := _absent(block, row):
+        return absent
     statuses = block.statuses[row]
     expected = sum(statuses.values()) - statuses.get("skipped", 0)
     if block.failed[row].any():
@@ -116,12 +123,23 @@ def _incomplete(block: Block, row: int) -> str:
 
 def _unfillable(block: Block, filled: np.ndarray, row: int) -> str:
     """Why a row cannot be ranked with imputation, or an empty text."""
+    if absent := _absent(block, row):
+        return absent
     left = block.hole[row] & np.isnan(filled[row])
     if reason := _first_hole(block, left, "no reference row has {metric} on {dataset}"):
         return reason
     comparable = ~np.isnan(block.values[..., block.ranked]).all(axis=(0, 2, 3))
     for dataset in np.flatnonzero(block.failed[row].any(axis=1) & ~comparable):
         return f"no reference row has any ranked metric on {block.datasets[dataset]}"
+    return ""
+
+
+def _absent(block: Block, row: int) -> str:
+    """Name a dataset that others ran on and this row did not: ranks need the same ones."""
+    ran: np.ndarray = np.any(block.place >= 0, axis=2)
+    wanted: np.ndarray = np.any(ran[~block.is_reference], axis=0)
+    for dataset in np.flatnonzero(wanted & ~ran[row]):
+        return f"not run on {block.datasets[dataset]}"
     return ""
 
 
@@ -139,7 +157,8 @@ def _rows(
 ) -> tuple[Row, ...]:
     by_seed = mean(values, axis=2)
     ranked = ~block.is_reference & np.array([reason == "" for reason in reasons], dtype=bool)
-    ranks = _ranks(by_seed, block.sign, ranked)
+    merits = np.where(block.is_baseline, np.nan, by_seed)
+    ranks = _ranks(merits, block.sign, ranked)
     estimates = _estimates(block, values, by_seed, ends, ranks)
     _mark_ties(block, estimates, ranked, (~np.isnan(by_seed)).any(axis=0).sum(axis=0))
     overall = _overall(ranks[:, :, block.ranked], replicates)
@@ -240,6 +259,8 @@ def _mark_ties(
     Only rows that were measured on every dataset compete: means over other datasets do not compare.
     """
     for name, sign, wanted in zip(block.metrics, block.sign, datasets, strict=True):
+        if block.metrics[name].get("baseline"):
+            continue
         rivals = [
             (row, estimates[row][name])
             for row in np.flatnonzero(ranked).tolist()

@@ -195,7 +195,7 @@ class Store:
         """Write a canonical table under its content hash."""
         path = self.table_path(sha256)
         if not path.exists():
-            publish(path, table.to_parquet(index=False, compression="zstd"))
+            publish(path, _parquet(table))
 
     def get_table(self, sha256: str) -> pd.DataFrame | None:
         """Read a table as it was written, or None; its hash is the caller's to check."""
@@ -277,6 +277,17 @@ class Store:
         path = self.root / "logs" / f"{key}.txt"
         publish(path, text, replace=True)
         return path
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    """Write a table as Parquet without starting threads, which a short-lived process pays for."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = pa.BufferOutputStream()
+    converted = pa.Table.from_pandas(table, preserve_index=False, nthreads=1)
+    pq.write_table(converted, buffer, compression="zstd")
+    return buffer.getvalue().to_pybytes()
 
 
 class Claim:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from . import datasets, plan
+from . import datasets, plan, targets
 from .cells import Cell
 from .local import Event, Workplace
+from .seeds import stream
 from .store import Store
 
 
@@ -118,9 +119,17 @@ def run(
 
 
 def check_data(cells: Sequence[Cell], place: Workplace) -> None:
-    """Load and verify every table before the first cell starts."""
-    for spec in {str(cell.identity["dataset"]): cell.dataset for cell in cells}.values():
-        datasets.load(spec, data_dir=place.data, cache_dir=place.cache)
+    """Load, verify and split every table before the first cell starts."""
+    tables: dict[str, dict[str, Cell]] = {}
+    for cell in cells:
+        scenarios = tables.setdefault(str(cell.identity["dataset"]), {})
+        scenarios[str(cell.identity["scenario"])] = cell
+    for scenarios in tables.values():
+        spec = next(iter(scenarios.values())).dataset
+        dataset = datasets.load(spec, data_dir=place.data, cache_dir=place.cache)
+        for cell in scenarios.values():
+            scenario = targets.build(cell.scenario, ("parts", "run"))
+            scenario.parts(dataset, stream(cell.seeds["split"], "split"))
 
 
 @contextlib.contextmanager

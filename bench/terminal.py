@@ -49,11 +49,6 @@ def show_guess(spec: Mapping[str, Any]) -> None:
 
     for line in describe(spec):
         say(printable(line))
-    if not spec["public"]:
-        say(
-            "This Schema was guessed from private rows, so it is not public: cells with a finite "
-            "epsilon are\nrefused on it. Check it, then confirm it with dataset.public=true."
-        )
     say()
 
 

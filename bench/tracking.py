@@ -293,10 +293,12 @@ def read(uri: str, experiment: str) -> tuple[list[dict[str, Any]], list[dict[str
     ValueError
         If there is no such experiment.
     """
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise ValueError(f"--from-mlflow must name an MLflow store, got {uri!r}")
     client = _client(uri)
     found = client.get_experiment_by_name(experiment)
     if found is None:
-        raise ValueError(f"MLflow has no experiment {experiment!r}; set tracking.experiment=NAME")
+        raise ValueError(f"MLflow has no experiment {experiment!r}; set --experiment NAME")
     records: dict[str, dict[str, Any]] = {}
     for run in _runs(client, found.experiment_id, f"tags.`{KIND_TAG}` = 'cell'"):
         if "syntharena.status" in run.data.tags:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import datasets
 from .cells import Cell, schema_digest
 from .contracts import Budget
 from .seeds import STAGES
@@ -79,10 +80,17 @@ def _spec(component: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, A
 def verify(
     record: Mapping[str, Any], store: Store, data_dir: Path | None, cache_dir: Path
 ) -> Verdict:
-    """Execute a record's cell in a fresh Store and compare the table's hash and every metric."""
+    """Execute a record's cell in a fresh Store and compare the table's hash and every metric.
+
+    Raises
+    ------
+    ValueError
+        If the cell cannot be executed here, e.g. because its table is not on this machine.
+    """
     cell = cell_of(record, store)
     if cell.record_key != record["key"]:
         return Verdict(record["key"], "different", ("the code under these names has changed",))
+    datasets.load(cell.dataset, data_dir=data_dir, cache_dir=cache_dir)
     with tempfile.TemporaryDirectory() as folder:
         again = Worker(Store(folder), data_dir, cache_dir).run(cell)
     assert again is not None  # nobody can have stopped it

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import importlib
 import json
 import os
@@ -30,6 +31,7 @@ from .store import Store
 
 REASON_CHARACTERS = 500
 KEPT_TABLES = 2  # datasets and splits a worker holds at once
+PRELOAD = ("pyarrow.parquet", "traceback")  # what every cell needs, beside what its parts declare
 OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")
 
 
@@ -135,6 +137,7 @@ class Worker:
             for old in same[: max(0, len(same) - KEPT_TABLES + 1)]:
                 del self._held[old]
             self._held[key] = make()
+            _freeze()
         return self._held[key]
 
 
@@ -225,19 +228,29 @@ def nursery() -> None:
     """
     channel = socket.socket(fileno=0)
     settings = json.loads(channel.makefile("rb", buffering=0).readline())
-    for module in settings["preload"]:
+    for module in (*PRELOAD, *settings["preload"]):
         with contextlib.suppress(ImportError):  # a cell that needs it says so in its record
             importlib.import_module(module)
     environment.describe()
+    _freeze()
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, 4096, 1)
         if not message:
-            return
+            break
         if os.fork() == 0:
             channel.close()
             _serve(socket.socket(fileno=descriptors[0]), settings, json.loads(message))
             os._exit(0)
         os.close(descriptors[0])
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+
+
+def _freeze() -> None:
+    """Keep the collector of forked children off what is here now, or it copies every page of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _serve(channel: socket.socket, settings: Mapping[str, Any], slot: Mapping[str, Any]) -> None:

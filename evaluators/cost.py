@@ -39,7 +39,7 @@ class Cost:
             best=0.0,
             worst=np.inf,
             unit="MiB",
-            definition="Largest resident set size of the cell's process up to the end of sample.",
+            definition="Largest growth of the resident set of the cell's process in fit or sample.",
         ),
         Metric(
             name="sample_rows_per_second",

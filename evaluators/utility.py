@@ -92,6 +92,7 @@ def _metric(route: str, model: str, measure: str) -> Metric:
         unit="target" if measure == "rmse_error" else "",
         definition=f"{definition}; {model}; {ROUTES[route]}.",
         ranked=name in RANKED,
+        baseline=route == "trtr",
         per="class" if measure == "f1_score" else "",
     )
 

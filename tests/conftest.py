@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from syntharena.bench.cells import Cell
 from syntharena.bench.contracts import Budget
 from syntharena.bench.store import Store

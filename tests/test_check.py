@@ -60,16 +60,17 @@ def test_a_misbehaving_generator_is_found(name, complaint, monkeypatch):
 
 def test_a_hanging_generator_is_found(monkeypatch):
     monkeypatch.setattr(check, "SECONDS", 0.5)
-    monkeypatch.setattr(
-        check.probes, "schemas", lambda: {"mixed": Schema(check.probes.NUMERIC)}
-    )
+    monkeypatch.setattr(check.probes, "schemas", lambda: {"mixed": Schema(check.probes.NUMERIC)})
     findings = list(check.generator({"_target_": "hostile.Hangs"}))
     assert any("timeout" in f.detail for f in findings if f.outcome == "fail")
 
 
 def test_an_overspending_generator_is_found():
     findings = outcomes(check.generator({"_target_": "hostile.Overspends", "factor": 2.0}))
-    assert findings["mixed table, epsilon 1"] == ("fail", "the ledger spends 2.0, the budget is 1.0")
+    assert findings["mixed table, epsilon 1"] == (
+        "fail",
+        "the ledger spends 2.0, the budget is 1.0",
+    )
 
 
 @pytest.mark.parametrize("how", ["nan", "range", "absent", "undeclared", "raises", "segfault"])

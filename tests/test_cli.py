@@ -107,7 +107,7 @@ def test_somebodys_table_is_guessed_shown_and_refused_for_privacy(syntharena, to
         *SMALL,
     )
     assert code == 0
-    assert "guessed from private rows, so it is not public" in output
+    assert "dataset.public=true" in output
     assert "1 ok" in output or "2 ok" in output
     code, output, _ = syntharena(
         "run",
@@ -217,7 +217,7 @@ def test_a_forged_number_is_found_by_executing_the_cell_again(syntharena, tmp_pa
         (["leaderboard"], "--results must be a folder"),
         (["status"], "no sweep has been run"),
         (["verify", "nothing.json"], "nothing.json"),
-        (["mlflow", "rebuild", "--uri", "none"], "--uri must name"),
+        (["mlflow", "rebuild", "--results", "nope"], "--results must be a folder"),
     ],
 )  # fmt: skip
 def test_wrong_use_is_one_line_and_leaves_nothing(syntharena, tmp_path, arguments, message):

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from omegaconf import OmegaConf
+
 from syntharena.bench import datasets
 from syntharena.bench.datasets import DatasetError, load, locate, user_spec
 from syntharena.bench.splits import release_split

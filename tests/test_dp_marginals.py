@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+
 from syntharena.bench.contracts import Budget
 from syntharena.bench.ledger import spent_epsilon
 from syntharena.bench.schema import Column, Schema

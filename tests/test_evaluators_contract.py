@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import syntharena.conf
 import yaml
+
+import syntharena.conf
 from syntharena.bench import probes
 from syntharena.bench.contracts import Tables
 from syntharena.evaluators.cost import Cost

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import syntharena.conf
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+
+import syntharena.conf
 from syntharena.bench.contracts import Tables
 from syntharena.bench.schema import Column, Schema
 from syntharena.evaluators.shape import Shape, column_similarity

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from syntharena.bench import probes
 from syntharena.bench.contracts import Tables
 from syntharena.bench.schema import Column, Schema

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import syntharena.conf
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
+
+import syntharena.conf
 from syntharena.bench.contracts import Tables
 from syntharena.bench.schema import Column, Schema
 from syntharena.evaluators.features import LIMIT, Features

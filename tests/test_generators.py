@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import syntharena.conf
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
+
+import syntharena.conf
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.cart import Cart

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from syntharena.bench.guess import describe, propose
 from syntharena.bench.schema import Column
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from syntharena.bench import store
 from syntharena.bench.bootstrap import intervals
 from syntharena.bench.grid import STATUSES

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+
 from syntharena.bench import process
 from syntharena.bench.process import Limits
 

@@ -16,6 +16,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from syntharena.bench import render
 from syntharena.bench.escape import (
     csv_text,

@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+
 from syntharena.bench import datasets, sources
 
 CONF = Path(str(resources.files("syntharena.conf"))) / "dataset"

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from syntharena.bench.datasets import Dataset
 from syntharena.bench.names import UnknownName
 from syntharena.bench.schema import Column, Schema

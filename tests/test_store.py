@@ -12,6 +12,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from syntharena.bench import store as store_module
 from syntharena.bench.canonical import digest, dumps, plain
 from syntharena.bench.store import Store, StoreError, is_sealed, publish, seal

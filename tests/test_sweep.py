@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from syntharena.bench import leaderboard, render, sweep
 from syntharena.bench.datasets import DatasetError
 from syntharena.bench.local import Local, Workplace, _slots

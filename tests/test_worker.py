@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 import pytest
+
 from syntharena.bench import stages
 from syntharena.bench.contracts import Budget
 from syntharena.bench.worker import Worker
