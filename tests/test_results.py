@@ -1,0 +1,77 @@
+"""Published results: boards are rebuilt byte for byte, cells executed again (faults F18, F19)."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PUBLISHED = sorted(path.parent for path in ROOT.glob("results/*/records") if path.is_dir())
+
+
+def published(folders):
+    return pytest.mark.parametrize("folder", folders, ids=lambda folder: folder.name)
+
+
+def syntharena(*arguments, cwd, **environment):
+    done = subprocess.run(
+        [sys.executable, "-m", "syntharena.bench.cli", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_there_is_a_published_result():
+    assert [folder.name for folder in PUBLISHED] == ["quickstart"]
+
+
+@published(PUBLISHED)
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"},
+        {"TZ": "UTC", "LC_ALL": "de_DE.UTF-8", "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "4"},
+    ],
+    ids=["one place", "another"],
+)
+def test_a_board_is_rebuilt_byte_for_byte(folder, environment, tmp_path):
+    syntharena("leaderboard", "--results", folder, "--out", "again", cwd=tmp_path, **environment)
+    pages = sorted((folder / "leaderboard").iterdir())
+    assert len(pages) >= 5
+    for page in pages:
+        assert page.read_bytes() == (tmp_path / "again" / page.name).read_bytes(), page.name
+
+
+def verify_some(folder, count, cwd):
+    records = random.Random(3).sample(sorted(folder.glob("records/*/*.json")), count)
+    lines = syntharena("verify", *records, cwd=cwd).splitlines()
+    verdicts = [line.split("  ")[0] for line in lines if not line.startswith("    ")]
+    assert len(verdicts) == count
+    assert set(verdicts) <= {"identical", "within tolerance"}
+
+
+@published(PUBLISHED)
+def test_some_cells_executed_again_give_their_records(folder, tmp_path):
+    verify_some(folder, 12, tmp_path)
+
+
+@pytest.mark.slow
+@published(PUBLISHED)
+def test_every_cell_executed_again_gives_its_record(folder, tmp_path):
+    verify_some(folder, len(list(folder.glob("records/*/*.json"))), tmp_path)
+
+
+@published(PUBLISHED)
+def test_nothing_of_the_machine_is_published(folder):
+    for path in folder.rglob("*"):
+        if path.is_file():
+            text = path.read_text()
+            for trace in ("/home/", "/root/", "/tmp/", str(ROOT), "://127."):
+                assert trace not in text, f"{path}: {trace}"
