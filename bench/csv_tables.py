@@ -57,7 +57,8 @@ def to_tidy_csv(leaderboard: Leaderboard) -> str:
 
 
 def _csv_column(column: pd.Series) -> list[str]:
-    if column.dtype == object:
-        codes, texts = pd.factorize(column.to_numpy())
-        return np.array([csv_text(text) for text in texts], dtype=object)[codes].tolist()
-    return ["" if value != value else repr(value) for value in column.tolist()]
+    """Write each distinct value once; most columns repeat a few of them."""
+    codes, distinct = pd.factorize(column.to_numpy())  # -1 where there is none
+    write = csv_text if column.dtype == object else repr
+    texts = [write(value) for value in distinct.tolist()]
+    return np.array([*texts, ""], dtype=object)[codes].tolist()

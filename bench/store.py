@@ -31,7 +31,7 @@ from typing import Any
 
 import pandas as pd
 
-from .canonical import digest, dumps, plain
+from .canonical import digest, digest_parsed, dumps, plain
 from .cells import Cell, in_order, record_key
 
 FORMAT = 1
@@ -224,11 +224,10 @@ class Store:
         """Where the fitted generator of an unfinished cell lies."""
         return self.root / "stages" / f"{train_key}.model"
 
-    def clear_stages(self, cell: Cell, keep_model: bool = False) -> None:
+    def clear_stages(self, cell: Cell) -> None:
         """Drop what the cell's record now holds."""
         self._stage_path(cell.key).unlink(missing_ok=True)
-        if not keep_model:
-            self.model_path(cell.train_key).unlink(missing_ok=True)
+        self.model_path(cell.train_key).unlink(missing_ok=True)
 
     # Cells that are running now
 
@@ -324,7 +323,7 @@ class Claim:
 def seal(value: Mapping[str, Any]) -> dict[str, Any]:
     """Add the SHA-256 of a value's canonical JSON under ``sha256``."""
     body = plain(value)
-    return {**body, "sha256": digest(body)}
+    return {**body, "sha256": digest_parsed(body)}
 
 
 def is_sealed(value: Any) -> bool:
@@ -332,13 +331,13 @@ def is_sealed(value: Any) -> bool:
     if not isinstance(value, dict) or "sha256" not in value:
         return False
     body = {key: item for key, item in value.items() if key != "sha256"}
-    return digest(body) == value["sha256"]
+    return digest_parsed(body) == value["sha256"]
 
 
 def _is_record_at(record: Mapping[str, Any], path: Path) -> bool:
     """Whether a record is of this format, hashes to its own keys and lies where they say."""
     try:
-        cell_key = digest(record["cell"])
+        cell_key = digest_parsed(record["cell"])
         key = record_key(cell_key, record["evaluation"])
         named = f"{cell_key}.{key[:16]}.json" == path.name
         kept = record["cell_key"] == cell_key and record["key"] == key

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import queue
 import threading
@@ -161,7 +162,7 @@ class _Log:
             self._id,
             start_time=_milliseconds(started),
             tags=tags,
-            run_name=f"{names['dataset']} {names['generator']}"[:TEXT_LIMIT],
+            run_name=_run_name(summary)[:TEXT_LIMIT],
         )
         self._open[key] = {"": run.info.run_id}
         self._batch(run.info.run_id, {}, _parameters(summary))
@@ -194,8 +195,7 @@ class _Log:
         runs = self._open.pop(key)
         self._stages(runs, record)
         parent = runs[""]
-        self._batch(parent, record["metrics"], {})
-        self._tags(parent, record)
+        self._batch(parent, record["metrics"], {}, _outcome_tags(record))
         self._client.log_text(parent, dumps(record, indent=1), "record.json")
         if record["synthetic"] is not None:
             table = self._store.table_path(record["synthetic"]["sha256"])
@@ -220,34 +220,25 @@ class _Log:
                 runs[stage], "FINISHED" if done else "FAILED", _milliseconds(clock)
             )
 
-    def _tags(self, run: str, record: Mapping[str, Any]) -> None:
-        from mlflow.entities import RunTag
-
-        environment = record["environment"]
-        tags = {
-            "status": record["status"],
-            "reason": record["reason"],
-            "git": environment["git"],
-            "hardware": environment["cpu"],
-            "versions": dumps(environment["packages"]),
-        }
-        self._client.log_batch(
-            run, tags=[RunTag(f"syntharena.{k}", str(v)[:TEXT_LIMIT]) for k, v in tags.items()]
-        )
-
     def _batch(
-        self, run: str, metrics: Mapping[str, float], params: Mapping[str, str], step: int = 0
+        self,
+        run: str,
+        metrics: Mapping[str, float],
+        params: Mapping[str, Any],
+        tags: Mapping[str, Any] | None = None,
+        step: int = 0,
     ) -> None:
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Metric, Param, RunTag
 
         now = _milliseconds(time.time())
         values = [Metric(_safe(name), value, now, step) for name, value in metrics.items()]
         texts = [Param(_safe(name), str(value)[:TEXT_LIMIT]) for name, value in params.items()]
-        while values or texts:
+        marks = [RunTag(name, str(value)[:TEXT_LIMIT]) for name, value in (tags or {}).items()]
+        while values or texts or marks:
             self._client.log_batch(
-                run, metrics=values[: BATCH["metrics"]], params=texts[: BATCH["params"]]
+                run, metrics=values[: BATCH["metrics"]], params=texts[: BATCH["params"]], tags=marks
             )
-            values, texts = values[BATCH["metrics"] :], texts[BATCH["params"] :]
+            values, texts, marks = values[BATCH["metrics"] :], texts[BATCH["params"] :], []
 
     def sweeps(self) -> None:
         """Write what the Store's sweeps expect, for a leaderboard compiled from MLflow."""
@@ -338,6 +329,24 @@ def _client(uri: str) -> Any:
         logging.getLogger(name).setLevel(logging.ERROR)  # its migrations are no news
     mlflow.set_tracking_uri(uri)
     return MlflowClient(uri)
+
+
+def _outcome_tags(record: Mapping[str, Any]) -> dict[str, Any]:
+    environment = record["environment"]
+    return {
+        "syntharena.status": record["status"],
+        "syntharena.reason": record["reason"],
+        "syntharena.git": environment["git"],
+        "syntharena.hardware": environment["cpu"],
+        "syntharena.versions": dumps(environment["packages"]),
+    }
+
+
+def _run_name(summary: Mapping[str, Any]) -> str:
+    names, cell = summary["names"], summary["cell"]
+    epsilon = cell["budget"]["epsilon"]
+    budget = "" if math.isinf(float(epsilon)) else f" eps={epsilon:g}"
+    return f"{names['dataset']} {names['generator']}{budget} seed={cell['seeds']['train']}"
 
 
 def _parameters(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,20 +96,20 @@ class Bars(Silent):
 
     def on_event(self, cell: Cell, event: dict[str, Any]) -> None:
         """Move the bars."""
-        if "started" in event:
-            self._rows[cell.record_key] = self._bars.add_task(describe(cell), total=None, note="")
-        row = self._rows.get(cell.record_key)
-        if row is None:
-            return
         message = event.get("event", {})
-        if "stage" in message:
-            self._bars.reset(row, total=None, note=message["stage"])
-        if "step" in message:
+        if "started" in event:
+            self._show(cell, "")
+        elif "stage" in message:
+            self._show(cell, message["stage"])
+        elif "step" in message:
             losses = " ".join(f"{k} {v:.4g}" for k, v in message["losses"].items())
             self._bars.update(
-                row, completed=message["step"], total=message["total"], note=f"train {losses}"
+                self._rows[cell.record_key],
+                completed=message["step"],
+                total=message["total"],
+                note=f"train {losses}",
             )
-        if "done" in event:
+        elif "done" in event:
             end = event["done"]
             self._bars.remove_task(self._rows.pop(cell.record_key))
             self._bars.update(self._total, advance=1, note=count_text(self._progress.counts))
@@ -117,6 +117,12 @@ class Bars(Silent):
                 self._bars.console.print(
                     f"{describe(cell)}: {end['status']}: {end['reason']}", markup=False
                 )
+
+    def _show(self, cell: Cell, stage: str) -> None:
+        """Give a cell a new line for a new stage, whose steps begin again."""
+        if cell.record_key in self._rows:
+            self._bars.remove_task(self._rows[cell.record_key])
+        self._rows[cell.record_key] = self._bars.add_task(describe(cell), total=None, note=stage)
 
     def close(self) -> None:
         """Leave the last state on the screen."""

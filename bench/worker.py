@@ -102,7 +102,8 @@ class Worker:
         if record["status"] not in ("ok", "skipped") and outcome.log:
             self.store.put_log(cell.record_key, outcome.log)
         self.store.put(record)
-        self.store.clear_stages(cell, keep_model=record["status"] == "preempted")
+        if record["status"] == "ok":
+            self.store.clear_stages(cell)
         return record
 
     def _task(self, cell: Cell):

@@ -202,15 +202,15 @@ def test_a_new_evaluator_scores_the_old_table(worker, make_cell, monkeypatch):
     assert second["cost"]["fit_seconds"] == first["cost"]["fit_seconds"]
 
 
-def test_a_finished_sample_survives_a_cell_that_was_cut_short(worker, make_cell, monkeypatch):
+def test_a_finished_sample_survives_a_cell_that_ended_badly(worker, make_cell, monkeypatch):
     """The cell dies in its evaluation; the next attempt neither trains nor samples again."""
     honest = {"_target_": "hostile.Honest", "about": {"version": 1}}
-    hang = {"_target_": "hostile.BadEvaluator", "how": "segfault", "about": {"version": 1}}
-    monkeypatch.setattr(worker.store, "clear_stages", lambda *args, **kwargs: None)
-    assert worker.run(make_cell(honest, evaluators={"bad": hang}))["status"] == "failed"
+    dies = {"_target_": "hostile.BadEvaluator", "how": "segfault", "about": {"version": 1}}
+    assert worker.run(make_cell(honest, evaluators={"bad": dies}))["status"] == "failed"
     monkeypatch.setattr(stages.Stages, "_generator", lambda self: pytest.fail("trained again"))
     record = worker.run(make_cell(honest))
     assert record["status"] == "ok", record["reason"]
+    assert not list(worker.store.root.glob("stages/*"))
 
 
 def test_a_fitted_model_survives_when_training_was_long(worker, make_cell, monkeypatch):
