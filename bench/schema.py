@@ -13,6 +13,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -107,7 +108,7 @@ class Column:
         """Whether the public domain is finite: categories, or both bounds."""
         return self.is_discrete or (math.isfinite(self.lower) and math.isfinite(self.upper))
 
-    @property
+    @cached_property
     def dtype(self) -> Any:
         """The canonical pandas dtype; whole numbers that may be missing are float64."""
         if self.is_discrete:
@@ -172,6 +173,8 @@ class Column:
         return self._numeric_problem(series)
 
     def _discrete_problem(self, series: pd.Series) -> str | None:
+        if series.dtype == self.dtype:
+            return None
         values = series.dropna().unique()
         unseen = sorted({str(value) for value in values} - set(self.categories))
         if unseen:
