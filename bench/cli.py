@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import terminal
 from .names import UnknownName
@@ -30,9 +30,9 @@ RESULTS_HELP = "folder of the Store (default: results/runs)"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 all well, 1 findings, 2 wrong use."""
-    options = _parse(arguments)
     sys.path.append(os.getcwd())  # so that a class in the user's folder can be named
     try:
+        options = _parse((sys.argv[1:] if arguments is None else arguments) or ["--help"])
         return options.run(options)
     except BrokenPipeError:  # the reader, head or less, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -46,9 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line, like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments."""
+        raise ValueError(f"{message}; see: {self.prog} --help")
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse a command; overrides may stand between options."""
     parser = _parser()
+    verb = next((word for word in arguments if not word.startswith("-")), None)
+    if verb is not None and verb not in VERBS:
+        raise UnknownName("verb", verb, VERBS)
     options, rest = parser.parse_known_args(arguments)
     if not hasattr(options, "overrides") or any(word.startswith("-") for word in rest):
         return parser.parse_args(arguments)
@@ -57,20 +68,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="syntharena",
         description="Benchmark generators of synthetic tables and compile leaderboards.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    _run_verb(verbs)
-    _leaderboard_verb(verbs)
-    _list_verb(verbs)
-    _check_verb(verbs)
-    _verify_verb(verbs)
-    _status_verb(verbs)
-    _mlflow_verb(verbs)
+    for add in VERBS.values():
+        add(verbs)
     return parser
 
 
@@ -356,6 +362,17 @@ def _mlflow(options: argparse.Namespace) -> int:
         raise ValueError("--uri must name an MLflow store, got 'none'")
     print(f"{tracking.rebuild(store, uri, options.experiment)} records are now in {uri}")
     return 0
+
+
+VERBS = {
+    "run": _run_verb,
+    "leaderboard": _leaderboard_verb,
+    "list": _list_verb,
+    "check": _check_verb,
+    "verify": _verify_verb,
+    "status": _status_verb,
+    "mlflow": _mlflow_verb,
+}
 
 
 if __name__ == "__main__":
