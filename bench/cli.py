@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from . import terminal
 from .names import UnknownName
+from .statuses import ENDED_WELL
 
 EXAMPLES = """\
 examples:
@@ -145,7 +146,7 @@ def _run(options: argparse.Namespace) -> int:
     terminal.show_end(progress, cells, store)
     if progress.stopped:
         return 130
-    return 0 if set(progress.counts) <= {"ok", "skipped"} and not progress.missing else 1
+    return 0 if set(progress.counts) <= ENDED_WELL and not progress.missing else 1
 
 
 # leaderboard
@@ -330,7 +331,7 @@ def _status(options: argparse.Namespace) -> int:
     if not found.expected:
         raise ValueError(f"no sweep has been run in {str(options.results)!r}; set --results FOLDER")
     terminal.show_status(found)
-    return 0 if set(found.counts) <= {"ok", "skipped"} else 1
+    return 0 if set(found.counts) <= ENDED_WELL else 1
 
 
 # mlflow

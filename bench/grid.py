@@ -17,16 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-STATUSES = (
-    "ok",
-    "skipped",
-    "failed",
-    "timeout",
-    "oom",
-    "invalid_output",
-    "budget_violation",
-    "preempted",
-)
+from .statuses import STATUSES
+
 FAMILIES = ("fidelity", "utility", "privacy", "fairness", "cost")
 SEEDS = ("split", "train", "sample")
 

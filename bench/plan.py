@@ -14,7 +14,7 @@ from .cells import Cell
 from .config import ConfigError, Plain, Point
 from .contracts import Budget
 from .seeds import STAGES
-from .store import STATUSES
+from .statuses import STATUSES
 
 
 def cells(points: Sequence[Point]) -> list[Cell]:

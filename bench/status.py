@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .statuses import ENDED_WELL
 from .store import Store
 
 
@@ -39,6 +40,6 @@ def status(store: Store) -> Status:
             counts["running" if item["key"] in running else "missing"] += 1
             continue
         counts[record["status"]] += 1
-        if record["status"] not in ("ok", "skipped"):
+        if record["status"] not in ENDED_WELL:
             ended_badly.append({**item, "status": record["status"], "reason": record["reason"]})
     return Status(counts, tuple(ended_badly))

@@ -33,18 +33,9 @@ import pandas as pd
 
 from .canonical import digest, digest_parsed, dumps, plain
 from .cells import Cell, in_order, record_key
+from .statuses import STATUSES
 
 FORMAT = 1
-STATUSES = (
-    "ok",
-    "skipped",
-    "failed",
-    "timeout",
-    "oom",
-    "invalid_output",
-    "budget_violation",
-    "preempted",
-)
 ORPHAN_SECONDS = 24 * 3600  # a temporary file this old has no living writer
 
 

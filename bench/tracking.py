@@ -22,6 +22,7 @@ from typing import Any
 
 from .canonical import digest, dumps
 from .cells import Cell
+from .statuses import ENDED_WELL
 from .store import Store
 from .sweep import Progress
 
@@ -202,7 +203,7 @@ class _Log:
             if table.exists():
                 self._client.log_artifact(parent, str(table), "synthetic")
         ended = _milliseconds(record["started"] + record["seconds"])
-        good = record["status"] in ("ok", "skipped")
+        good = record["status"] in ENDED_WELL
         self._client.set_terminated(parent, "FINISHED" if good else "FAILED", ended)
 
     def _stages(self, runs: dict[str, str], record: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 from .cells import Cell
+from .statuses import ENDED_WELL
 from .sweep import Progress
 
 LINE_SECONDS = 5.0  # a log file gets a line this often
@@ -50,7 +51,7 @@ class Lines(Silent):
             return
         self._done += 1
         end = event["done"]
-        if end["status"] not in ("ok", "skipped"):
+        if end["status"] not in ENDED_WELL:
             _say(f"{describe(cell)}: {end['status']}: {end['reason']}")
         now, pending = time.monotonic(), len(self._progress.pending)
         if now - self._last > LINE_SECONDS or self._done == pending:
@@ -113,7 +114,7 @@ class Bars(Silent):
             end = event["done"]
             self._bars.remove_task(self._rows.pop(cell.record_key))
             self._bars.update(self._total, advance=1, note=count_text(self._progress.counts))
-            if end["status"] not in ("ok", "skipped"):
+            if end["status"] not in ENDED_WELL:
                 self._bars.console.print(
                     f"{describe(cell)}: {end['status']}: {end['reason']}", markup=False
                 )

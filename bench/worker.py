@@ -27,6 +27,7 @@ from . import datasets, environment, process, targets
 from .cells import Cell
 from .seeds import stream
 from .stages import CellEnd, Stages
+from .statuses import ENDED_WELL
 from .store import Store
 
 REASON_CHARACTERS = 500
@@ -99,7 +100,7 @@ class Worker:
                 return None
             end = _end(outcome, cell)
         record = make_record(cell, outcome, end, started)
-        if record["status"] not in ("ok", "skipped") and outcome.log:
+        if record["status"] not in ENDED_WELL and outcome.log:
             self.store.put_log(cell.record_key, outcome.log)
         self.store.put(record)
         if record["status"] == "ok":

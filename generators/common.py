@@ -7,6 +7,7 @@ a value is missing. ``to_values`` and ``from_values`` lead there and back.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,19 @@ class NotPrivate:
         if budget.is_private:
             return "has no privacy mechanism; run it with privacy=none"
         return None
+
+
+class KeepsRows(NotPrivate):
+    """What generators have in common whose model is the rows they were fitted on."""
+
+    def fit(
+        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
+    ) -> Self:
+        """Keep the rows."""
+        check_rows(train)
+        self.schema_ = schema
+        self.rows_ = train.copy()
+        return self
 
 
 def check_rows(train: pd.DataFrame) -> None:

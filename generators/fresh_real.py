@@ -6,26 +6,14 @@ nor any test set. When more rows are asked for than there are, they repeat.
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
-from ..bench.schema import Schema
-from .common import NotPrivate, check_rows, draw_in_passes
+from .common import KeepsRows, draw_in_passes
 
 
-class FreshReal(NotPrivate):
+class FreshReal(KeepsRows):
     """Hands out real rows without replacement, and starts over when they run out."""
-
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Keep the rows."""
-        check_rows(train)
-        self.rows_ = train.copy()
-        return self
 
     def sample(self, n: int, *, rng: np.random.Generator) -> pd.DataFrame:
         """Draw ``n`` rows; no row is drawn twice before each was drawn once."""

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
-from ..bench.schema import Schema
-from .common import NotPrivate, check_rows, fixed_columns
+from .common import KeepsRows, fixed_columns
 
 
-class Independent(NotPrivate):
+class Independent(KeepsRows):
     """The product of the empirical marginals of ``train``."""
-
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Keep the columns of ``train``."""
-        check_rows(train)
-        self.schema_ = schema
-        self.columns_ = {name: train[name].copy() for name in schema.names}
-        return self
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None
     ) -> pd.DataFrame:
         """Draw ``n`` rows; columns in ``conditions`` are as given and say nothing of the others."""
         columns = fixed_columns(conditions, self.schema_, n)
-        for name, values in self.columns_.items():
+        for name, values in self.rows_.items():
             if name not in columns:
                 chosen = rng.integers(len(values), size=n)
-                columns[name] = values.iloc[chosen].reset_index(drop=True)
+                columns[str(name)] = values.iloc[chosen].reset_index(drop=True)
         return self.schema_.assemble(columns)

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
-from ..bench.schema import Schema
-from .common import NotPrivate, check_rows
+from .common import KeepsRows
 
 
-class TrainCopy(NotPrivate):
+class TrainCopy(KeepsRows):
     """Draws training rows with replacement (Efron 1979)."""
-
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Keep ``train``."""
-        check_rows(train)
-        self.rows_ = train.copy()
-        return self
 
     def sample(self, n: int, *, rng: np.random.Generator) -> pd.DataFrame:
         """Draw ``n`` rows."""

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from markdown_blocks import ROOT, blocks, write_files
 
-from syntharena.bench import cli, config, store
+from syntharena.bench import cli, config, statuses
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 REFERENCE = runpy.run_path(str(ROOT / "scripts" / "reference_pages.py"))
@@ -146,5 +146,5 @@ def test_the_reference_names_every_verb_and_option():
 
 def test_every_status_is_explained():
     page = text("docs/concepts/statuses.md")
-    for status in (*store.STATUSES, "missing", "running"):
+    for status in (*statuses.STATUSES, "missing", "running"):
         assert f"| `{status}` |" in page

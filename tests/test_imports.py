@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CONTRACTS = {"contracts", "schema", "ledger"}
-STATISTICS = {"leaderboard", "board", "bootstrap", "grid", "standings"}
+STATISTICS = {"leaderboard", "board", "bootstrap", "grid", "standings", "statuses"}
 CONFIGURATION = {"config"}  # the only module that may know Hydra and OmegaConf
 
 

@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syntharena.bench import store
 from syntharena.bench.bootstrap import intervals
-from syntharena.bench.grid import STATUSES
 from syntharena.bench.leaderboard import compile
 
 
@@ -487,10 +485,6 @@ def test_unknown_status_and_undeclared_metric_are_refused():
         compile([record("g", status="fine")])
     with pytest.raises(ValueError, match="'other_score' undeclared"):
         compile([record("g", metrics={"other_score": 0.5})])
-
-
-def test_statuses_are_those_of_the_store():
-    assert STATUSES == store.STATUSES
 
 
 def test_metrics_of_a_failed_record_do_not_count():
