@@ -50,10 +50,23 @@ def _digits(value: float | None) -> str:
 
 
 def to_tidy_csv(leaderboard: Leaderboard) -> str:
-    """Render the tidy frame as CSV, values exact."""
+    """Render the tidy frame as CSV, values exact.
+
+    What a cell's rows have in common is written once: the columns up to ``status``, and the key.
+    """
     cells = leaderboard.cells
-    columns = [_csv_column(column) for _, column in cells.items()]
-    return "\n".join([",".join(cells.columns), *map(",".join, zip(*columns, strict=True))]) + "\n"
+    shared = list(cells.columns)[: list(cells.columns).index("status") + 1]
+    numbers, keys = pd.factorize(cells["cell_key"].to_numpy())
+    first = np.unique(numbers, return_index=True)[1]
+    one_each = [_csv_column(cells[name].iloc[first]) for name in shared]
+    starts = list(map(",".join, zip(*one_each, strict=True)))
+    ends = [csv_text(key) for key in keys]
+    own = [_csv_column(cells[name]) for name in ("reason", "metric", "value", "imputed")]
+    lines = [
+        f"{starts[number]},{','.join(fields)},{ends[number]}"
+        for number, *fields in zip(numbers.tolist(), *own, strict=True)
+    ]
+    return "\n".join([",".join(cells.columns), *lines]) + "\n"
 
 
 def _csv_column(column: pd.Series) -> list[str]:

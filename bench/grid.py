@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ class _Cell:
         for name, reason in record["unavailable"].items():
             self.reasons[name] = str(reason)
 
-    @property
+    @cached_property
     def budget(self) -> tuple[float, float, str]:
         budget = self.identity["budget"]
         epsilon = float(budget["epsilon"])
@@ -73,7 +74,7 @@ class _Cell:
             return epsilon, 0.0, ""
         return epsilon, float(budget["delta"]), str(budget["neighbours"])
 
-    @property
+    @cached_property
     def seeds(self) -> tuple[int, ...]:
         return tuple(int(self.identity["seeds"].get(stage, -1)) for stage in SEEDS)
 

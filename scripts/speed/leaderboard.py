@@ -19,7 +19,8 @@ import numpy as np
 from syntharena.bench.canonical import digest, dumps
 from syntharena.bench.store import FORMAT, Store, seal
 
-METRICS = 40
+# What the standard suite gives for german_credit: values of a cell, and of its columns and classes.
+METRICS, PARTS = 20, 29
 GENERATORS, BUDGETS, SEEDS = 25, 4, 5
 
 
@@ -41,22 +42,8 @@ def main() -> None:
 def fill(store: Store, count: int) -> None:
     """Write made-up records; not through ``put``, which flushes each to disk."""
     rng = np.random.default_rng(0)
-    declared = {
-        f"m{i}_score": {
-            "name": f"m{i}_score",
-            "family": "fidelity",
-            "direction": "higher",
-            "best": 1.0,
-            "worst": 0.0,
-            "unit": "",
-            "ranked": i < 5,
-            "per": "",
-            "definition": "made up",
-            "version": 1,
-            "evaluator": "e",
-        }
-        for i in range(METRICS)
-    }
+    declared = {f"m{i}_score": declaration(f"m{i}_score", i < 5) for i in range(METRICS)}
+    declared["part_score"] = declaration("part_score", False, per="column")
     key = digest(declared)
     path = store.root / "metrics" / f"{key}.json"
     path.parent.mkdir(parents=True)
@@ -64,7 +51,25 @@ def fill(store: Store, count: int) -> None:
     datasets = -(-count // (GENERATORS * BUDGETS * SEEDS))
     grid = itertools.product(range(datasets), range(GENERATORS), range(BUDGETS), range(SEEDS))
     for d, g, b, s in itertools.islice(grid, count):
-        write(store, d, g, ["inf", 1.0, 3.0, 10.0][b], s, rng.random(METRICS).tolist(), key)
+        values = rng.random(METRICS + PARTS).tolist()
+        write(store, d, g, ["inf", 1.0, 3.0, 10.0][b], s, values, key)
+
+
+def declaration(name: str, ranked: bool, per: str = "") -> dict[str, object]:
+    """Declare a made-up metric as a record does."""
+    return {
+        "name": name,
+        "family": "fidelity",
+        "direction": "higher",
+        "best": 1.0,
+        "worst": 0.0,
+        "unit": "",
+        "ranked": ranked,
+        "per": per,
+        "definition": "made up",
+        "version": 1,
+        "evaluator": "e",
+    }
 
 
 def write(
@@ -92,7 +97,10 @@ def write(
         "reference": {0: "copy", 1: "ceiling", 2: "floor"}.get(g),
         "status": "ok",
         "reason": "",
-        "metrics": {f"m{i}_score": value for i, value in enumerate(values)},
+        "metrics": {
+            f"m{i}_score" if i < METRICS else f"part_score[{i}]": value
+            for i, value in enumerate(values)
+        },
         "unavailable": {},
         "declared": key,
         "cost": {},
