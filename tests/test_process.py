@@ -28,18 +28,17 @@ def test_a_task_reports_and_ends():
 
 
 def test_messages_arrive_while_the_task_runs():
-    seen = []
+    delays = []
 
     def task(report):
         report(at=time.monotonic())
-        time.sleep(0.3)
+        time.sleep(1.0)
 
-    process.run(task, Limits(), on_message=lambda message: seen.append(time.monotonic()))
-    outcome = process.run(
-        task, Limits(), on_message=lambda message: seen.append(time.monotonic() - message["at"])
+    process.run(
+        task, Limits(), on_message=lambda message: delays.append(time.monotonic() - message["at"])
     )
-    assert outcome.ended == "exit"
-    assert seen[-1] < 0.2
+    assert len(delays) == 1
+    assert delays[0] < 1.0
 
 
 def ignore_sigterm(report):
