@@ -23,7 +23,7 @@ from .contracts import Budget
 from .ledger import spent_epsilon
 from .schema import Schema
 from .splits import release_split
-from .stages import EPSILON_SLACK, sort_values
+from .stages import EPSILON_SLACK, refusal, sort_values
 
 SECONDS = 60.0  # for one check
 SEED = 20260101
@@ -85,11 +85,9 @@ def _fit_and_sample(
     spec: Spec, schema: Schema, budget: Budget, train: pd.DataFrame
 ) -> tuple[pd.DataFrame, Any]:
     generator = targets.build(spec, ("fit", "sample"))
-    if hasattr(generator, "skip") and (reason := generator.skip(schema, budget)):
+    if reason := refusal(generator, schema, budget):
         _expect(isinstance(reason, str), f"skip() gives a text or None, got {reason!r}")
         raise Skipped(reason)
-    if budget.is_private and not hasattr(type(generator), "ledger"):
-        raise Skipped("it declares no ledger, so no finite epsilon can be checked")
     before = schema.digest(train)
     fitted = generator.fit(train, schema=schema, budget=budget, rng=np.random.default_rng(SEED))
     _expect(fitted is generator, "fit() must return self")

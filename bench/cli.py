@@ -26,7 +26,6 @@ examples:
   syntharena leaderboard
   syntharena check generator._target_=mylab.gen.MyGen
 """
-RESULTS_HELP = "folder of the Store (default: results/runs)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,6 +92,23 @@ def _verb(verbs: Any, name: str, run: Any, text: str, examples: str) -> argparse
     return verb
 
 
+def _grid_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("-m", "--multirun", action="store_true", help="overrides may list values")
+    verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
+
+
+def _points(options: argparse.Namespace) -> list[Any]:
+    """Return the grid that a verb's overrides span."""
+    from . import config
+
+    return config.grid(options.overrides, config_dir=options.config_dir, multirun=options.multirun)
+
+
+def _results_option(verb: argparse.ArgumentParser) -> None:
+    help_ = "folder of the Store (default: results/runs)"
+    verb.add_argument("--results", type=Path, default=Path("results/runs"), help=help_)
+
+
 # run
 
 
@@ -109,20 +125,17 @@ def _run_verb(verbs: Any) -> None:
         "  syntharena run generator=cart dataset=adult limits.seconds=60 hydra.launcher.workers=1\n"
         "  syntharena run --cfg generator=cart dataset=german_credit",
     )
-    verb.add_argument("-m", "--multirun", action="store_true", help="overrides may list values")
-    verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
+    _grid_options(verb)
     verb.add_argument("--cfg", action="store_true", help="print the configuration and stop")
     verb.add_argument("--quiet", action="store_true", help="show no progress")
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
 
 
 def _run(options: argparse.Namespace) -> int:
-    from . import config, local, plan, sweep, targets
+    from . import local, plan, sweep, targets
     from .store import Store
 
-    points = config.grid(
-        options.overrides, config_dir=options.config_dir, multirun=options.multirun
-    )
+    points = _points(options)
     if options.cfg:
         terminal.show_config(points[0].config)
         return 0
@@ -162,7 +175,7 @@ def _leaderboard_verb(verbs: Any) -> None:
         "  syntharena leaderboard --results results/quickstart --families fidelity utility\n"
         "  syntharena leaderboard --from-mlflow sqlite:///results/runs/mlflow.db",
     )
-    verb.add_argument("--results", type=Path, default=Path("results/runs"), help=RESULTS_HELP)
+    _results_option(verb)
     verb.add_argument("--out", type=Path, help="folder of the pages (default: leaderboard in it)")
     verb.add_argument("--families", nargs="+", help="only these families of metrics")
     verb.add_argument("--from-mlflow", metavar="URI", help="read the records from MLflow instead")
@@ -236,17 +249,14 @@ def _check_verb(verbs: Any) -> None:
         "  syntharena check dataset=adult\n"
         "  syntharena check -m generator='glob(*)'",
     )
-    verb.add_argument("-m", "--multirun", action="store_true", help="overrides may list values")
-    verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
+    _grid_options(verb)
     verb.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="what is checked")
 
 
 def _check(options: argparse.Namespace) -> int:
-    from . import config, plan
+    from . import plan
 
-    points = config.grid(
-        options.overrides, config_dir=options.config_dir, multirun=options.multirun
-    )
+    points = _points(options)
     planner = plan.Planner()
     reports = [report for point in points for report in _findings(point.config, planner)]
     if not reports:
@@ -320,7 +330,7 @@ def _status_verb(verbs: Any) -> None:
         "count the expected, ended, running and missing cells of the sweeps",
         "  syntharena status\n  syntharena status --results results/quickstart",
     )
-    verb.add_argument("--results", type=Path, default=Path("results/runs"), help=RESULTS_HELP)
+    _results_option(verb)
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -349,7 +359,7 @@ def _mlflow_verb(verbs: Any) -> None:
         "  mlflow ui --backend-store-uri sqlite:///results/runs/mlflow.db",
     )
     verb.add_argument("action", choices=["rebuild"])
-    verb.add_argument("--results", type=Path, default=Path("results/runs"), help=RESULTS_HELP)
+    _results_option(verb)
     verb.add_argument("--uri", help="MLflow's tracking URI (default: mlflow.db in the folder)")
     verb.add_argument("--experiment", default="syntharena", help="name of the MLflow experiment")
 

@@ -22,7 +22,6 @@ from .names import UnknownName
 
 CONFIG = "config"
 CONFIG_MODULE = "syntharena.conf"
-GROUPS = ("generator", "dataset", "evaluator", "scenario", "suite", "privacy", "experiment")
 
 Plain = dict[str, Any]
 

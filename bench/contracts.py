@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar, get_args, runtime_chec
 import numpy as np
 import pandas as pd
 
-from .ledger import Event, Neighbours
+from .ledger import Neighbours
 from .schema import Schema
 
 Family = Literal["fidelity", "utility", "privacy", "fairness", "cost"]
@@ -108,15 +108,6 @@ class Generator(Protocol):
         ``conditions`` (n rows, some of the columns) fixes those columns' values; a generator that
         cannot condition leaves the argument out of its signature.
         """
-        ...
-
-
-class Accountable(Protocol):
-    """The part of a generator that accepts a finite epsilon."""
-
-    @property
-    def ledger(self) -> Sequence[Event]:
-        """Every privacy mechanism that ``fit`` used."""
         ...
 
 

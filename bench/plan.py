@@ -17,17 +17,6 @@ from .seeds import STAGES
 from .statuses import STATUSES
 
 
-def cells(points: Sequence[Point]) -> list[Cell]:
-    """Return the cells of a grid, duplicates dropped, in the grid's order.
-
-    Raises
-    ------
-    ConfigError, ValueError
-        If a configuration makes no cell; the message is one line.
-    """
-    return list(Planner().cells(points))
-
-
 class Planner:
     """Makes cells, reading each of the user's own tables once."""
 
@@ -35,7 +24,13 @@ class Planner:
         self._user_specs: dict[str, Plain] = {}
 
     def cells(self, points: Sequence[Point]) -> list[Cell]:
-        """Return the cells of ``points``, each record key once."""
+        """Return the cells of ``points`` in the grid's order, duplicates dropped.
+
+        Raises
+        ------
+        ConfigError, ValueError
+            If a configuration makes no cell; the message is one line.
+        """
         found = [self.cell(point) for point in points]
         return list({cell.record_key: cell for cell in found}.values())
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from . import models, targets
 from .cells import Cell
-from .contracts import Metric, Tables
+from .contracts import Budget, Metric, Tables
 from .ledger import spent_epsilon
 from .schema import Schema, SchemaError
 from .seeds import stream
@@ -115,9 +115,7 @@ class Stages:
             table = self._stored_table(known["synthetic"]["sha256"])
             if table is not None:
                 self.result.update({k: known[k] for k in ("synthetic", "privacy")})
-                cost = dict(known["cost"])
-                cost.pop("evaluate_seconds", None)
-                self.result["cost"] = cost
+                self.result["cost"] = dict(known["cost"])
                 return table
         return None
 
@@ -142,10 +140,8 @@ class Stages:
                 "check it and set dataset.public=true",
             )
         generator = targets.build(self.cell.generator, ("fit", "sample"))
-        if hasattr(generator, "skip") and (reason := generator.skip(self.schema, budget)):
+        if reason := refusal(generator, self.schema, budget):
             raise CellEnd("skipped", str(reason))
-        if budget.is_private and not hasattr(type(generator), "ledger"):
-            raise CellEnd("skipped", "it declares no ledger, so no finite epsilon can be checked")
         return generator
 
     def _trained(self, generator: Any, rows: pd.DataFrame) -> Any:
@@ -251,6 +247,15 @@ class Stages:
         self.result["cost"][f"{stage}_cpu_seconds"] = time.process_time() - cpu
 
 
+def refusal(generator: Any, schema: Schema, budget: Budget) -> str | None:
+    """Say why a generator does not run on cells with this Schema and budget, or return None."""
+    if hasattr(generator, "skip") and (reason := generator.skip(schema, budget)):
+        return reason
+    if budget.is_private and not hasattr(type(generator), "ledger"):
+        return "it declares no ledger, so no finite epsilon can be checked"
+    return None
+
+
 def sort_values(
     evaluator: str, metrics: Sequence[Metric], values: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
@@ -263,7 +268,7 @@ def sort_values(
     numbers: dict[str, float] = {}
     reasons: dict[str, str] = {}
     for key, value in values.items():
-        metric = declared.get(_metric_of(key))
+        metric = declared.get(metric_of(key))
         if metric is None:
             reasons[key] = "the evaluator returned it without declaring it"
         elif isinstance(value, str):
@@ -272,7 +277,7 @@ def sort_values(
             numbers[key] = float(value)
         else:
             reasons[key] = f"{value!r} lies outside [{metric.worst}, {metric.best}]"
-    answered = {_metric_of(key) for key in values}
+    answered = {metric_of(key) for key in values}
     reasons |= {name: "the evaluator returned nothing" for name in declared if name not in answered}
     described = {
         name: {**asdict(metric), "direction": metric.direction, "evaluator": evaluator}
@@ -281,7 +286,7 @@ def sort_values(
     return {"metrics": numbers, "unavailable": reasons, "declared": described}
 
 
-def _metric_of(key: str) -> str:
+def metric_of(key: str) -> str:
     """Return the declared name in ``name`` or ``name[label]``."""
     return key.partition("[")[0]
 
@@ -289,7 +294,7 @@ def _metric_of(key: str) -> str:
 def _of_evaluator(record: Mapping[str, Any], evaluator: str) -> dict[str, dict[str, Any]]:
     names = {n for n, metric in record["declared"].items() if metric["evaluator"] == evaluator}
     return {
-        kind: {key: value for key, value in record[kind].items() if _metric_of(key) in names}
+        kind: {key: value for key, value in record[kind].items() if metric_of(key) in names}
         for kind in ("metrics", "unavailable", "declared")
     }
 

@@ -124,7 +124,8 @@ class Store:
     def supersede(self, cell: Cell) -> None:
         """Set the cell's record aside so that it runs again; nothing is lost."""
         path = self._record_path(cell.key, cell.record_key)
-        self._set_aside(path, "superseded")
+        if path.exists():
+            self._set_aside(path, "superseded")
 
     def read(self, path: Path) -> dict[str, Any] | None:
         """Return the record in a file, or None; what does not verify is set aside."""

@@ -120,12 +120,13 @@ class _Journal:
 
     def __init__(self, root: Path, uri: str, experiment: str) -> None:
         self._path = root / f"mlflow-{digest([uri, experiment])[:12]}.logged"
-        database = uri.removeprefix("sqlite:///")
-        self._lost = uri.startswith("sqlite:///") and not Path(database).exists()
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+            self.clear()  # the database is lost, and what it held with it
+
+    def clear(self) -> None:
+        self._path.unlink(missing_ok=True)
 
     def read(self) -> set[str]:
-        if self._lost:
-            self._path.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             return set(self._path.read_text().split())
         return set()
@@ -265,9 +266,9 @@ def rebuild(store: Store, uri: str, experiment: str) -> int:
         for suffix in ("", "-wal", "-shm", "-journal"):
             database.with_name(database.name + suffix).unlink(missing_ok=True)
     journal = _Journal(store.root, uri, experiment)
-    journal.read()
+    journal.clear()
     log = _Log(uri, experiment, store)
-    for run in _runs(log._client, log._id, ""):
+    for run in list(_runs(log._client, log._id, "")):  # all pages before the first is changed
         log._client.delete_run(run.info.run_id)
     log.sweeps()
     records = list(store.records())

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import datasets
 from .cells import Cell, schema_digest
 from .contracts import Budget
 from .seeds import STAGES
+from .stages import metric_of
 from .store import Store
 from .worker import Worker
 
@@ -90,10 +90,11 @@ def verify(
     cell = cell_of(record, store)
     if cell.record_key != record["key"]:
         return Verdict(record["key"], "different", ("the code under these names has changed",))
-    datasets.load(cell.dataset, data_dir=data_dir, cache_dir=cache_dir)
     with tempfile.TemporaryDirectory() as folder:
         again = Worker(Store(folder), data_dir, cache_dir).run(cell)
     assert again is not None  # nobody can have stopped it
+    if again["stage"] == "load" != record["stage"]:
+        raise ValueError(again["reason"])
     return compare(record, again)
 
 
@@ -123,5 +124,5 @@ def _comparable(record: Mapping[str, Any]) -> dict[str, float]:
     return {
         key: value
         for key, value in record["metrics"].items()
-        if declared[key.partition("[")[0]]["family"] != "cost"
+        if declared[metric_of(key)]["family"] != "cost"
     }
