@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from . import datasets, probes, process, targets
-from .contracts import Budget
+from .contracts import Budget, Measured
 from .ledger import spent_epsilon
 from .schema import Schema
 from .splits import release_split
@@ -138,7 +138,8 @@ def _evaluator_on(spec: Spec, schema: Schema, case: str) -> None:
         fresh = probes.with_synthetic(given, given.synthetic)
         rng = np.random.default_rng(SEED)
         values = evaluator.evaluate(fresh, schema=schema, rng=rng)
-        for key, value in values.items():
+        for key, entry in values.items():
+            value = entry.value if isinstance(entry, Measured) else entry
             good = isinstance(value, str) or math.isfinite(value)
             _expect(good, f"{key} is {value!r}; state a reason as a text instead")
         sorted_ = sort_values("checked", evaluator.metrics, values)
@@ -149,7 +150,7 @@ def _evaluator_on(spec: Spec, schema: Schema, case: str) -> None:
         ]
         _expect(not wrong, "; ".join(wrong))
         results.append(dict(values))
-    costs = ("_seconds", "_per_second", "_mib")
+    costs = ("_seconds", "_per_second", "_mib", "_count")
     stable = [{k: v for k, v in r.items() if not k.endswith(costs)} for r in results]
     _expect(stable[0] == stable[1], "equal seeds give unequal values")
     after = [schema.digest(t) for t in (given.train, given.holdout, given.synthetic)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self, TypeVar, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, get_args, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,17 @@ import pandas as pd
 from .ledger import Neighbours
 from .schema import Schema
 
-Family = Literal["fidelity", "utility", "privacy", "fairness", "cost"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# "diagnostic": numbers that help to read the others and are no merit, such as distances to the
+# closest record, which show copying but never privacy.
+Family = Literal["fidelity", "utility", "privacy", "fairness", "diagnostic", "cost"]
 Direction = Literal["higher", "lower"]
 # How a metric's name tells its direction.
 SUFFIXES = {
     "higher": ("_score", "_per_second"),
-    "lower": ("_error", "_seconds", "_mib"),
+    "lower": ("_error", "_seconds", "_mib", "_count"),
 }
 T = TypeVar("T")
 
@@ -92,6 +97,8 @@ class Generator(Protocol):
         Every privacy mechanism that ``fit`` used; required of whoever accepts a finite epsilon.
     ``progress : Callable[..., None]``
         Replaced before ``fit``; call it as ``progress(step, total, **losses)``.
+    ``parameters : int``
+        How many numbers ``fit`` learned, where that can be counted.
     """
 
     def fit(
@@ -118,9 +125,9 @@ class Metric:
     Parameters
     ----------
     name : str
-        Ends in ``_score`` or ``_per_second`` (better high), ``_error``, ``_seconds`` or ``_mib``
-        (better low).
-    family : {"fidelity", "utility", "privacy", "fairness", "cost"}
+        Ends in ``_score`` or ``_per_second`` (better high), ``_error``, ``_seconds``, ``_mib`` or
+        ``_count`` (better low).
+    family : {"fidelity", "utility", "privacy", "fairness", "diagnostic", "cost"}
         The group of tables it stands in.
     best, worst : float
         The ends of its range; infinite where it has none.
@@ -135,6 +142,8 @@ class Metric:
     per : str
         Empty for one value a cell; else what there is a value for each of ("class", "column"),
         under keys ``name[label]``.
+    attack : bool
+        Whether it is an attacker's score: the higher, the worse for the table.
     version : int
         Raised whenever values may change.
     """
@@ -148,6 +157,7 @@ class Metric:
     ranked: bool = False
     baseline: bool = False
     per: str = ""
+    attack: bool = False
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -165,12 +175,51 @@ class Metric:
     @property
     def direction(self) -> Direction:
         """Whether higher or lower values are better."""
-        return "higher" if self.name.endswith(SUFFIXES["higher"]) else "lower"
+        return "higher" if self.name.endswith(SUFFIXES["higher"]) and not self.attack else "lower"
 
     def holds(self, value: float) -> bool:
         """Whether ``value`` is finite and within the range (to rounding)."""
         low, high = sorted((self.best, self.worst))
         return math.isfinite(value) and low - 1e-9 <= value <= high + 1e-9
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A value with its uncertainty.
+
+    Parameters
+    ----------
+    value : float
+        What was measured.
+    low, high : float
+        Ends of the 95 % interval; ``low <= value <= high``.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+Values = Mapping[str, "float | str | Measured"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart that an evaluator offers to a report.
+
+    Parameters
+    ----------
+    title : str
+        What is shown, a few words.
+    caption : str
+        How to read it: what good looks like.
+    draw : callable
+        Draws on the axes that it is handed.
+    """
+
+    title: str
+    caption: str
+    draw: Callable[[Axes], None]
 
 
 @dataclass(frozen=True)
@@ -188,7 +237,8 @@ class Tables:
     synthetic : DataFrame
         The generator's rows.
     cost : mapping of str to float
-        What the stages measured: ``fit_seconds``, ``sample_seconds``, ``peak_rss_mib``.
+        What was measured so far: ``fit_seconds``, ``sample_seconds``, ``evaluate_seconds`` (of the
+        evaluators before), ``peak_rss_mib``, ``peak_gpu_mib``, ``parameters_count``, ``tuning_seconds``.
     """
 
     train: pd.DataFrame
@@ -208,14 +258,16 @@ class Tables:
 class Evaluator(Protocol):
     """Measures a synthetic table.
 
-    ``metrics`` declares every number; ``evaluate`` returns one entry for each: a finite float, or a
-    text that says why the number is not available.
+    ``metrics`` declares every number; ``evaluate`` returns one entry for each: a finite float, a
+    ``Measured`` where its uncertainty is known, or a text that says why the number is not
+    available. Optional member:
+
+    ``pictures(tables, *, schema, rng) -> Sequence[Picture]``
+        Charts for a report, in the order of their weight.
     """
 
     metrics: Sequence[Metric]
 
-    def evaluate(
-        self, tables: Tables, *, schema: Schema, rng: np.random.Generator
-    ) -> Mapping[str, float | str]:
+    def evaluate(self, tables: Tables, *, schema: Schema, rng: np.random.Generator) -> Values:
         """Return a value, or the reason why there is none, for every declared metric."""
         ...

@@ -20,7 +20,7 @@ import pandas as pd
 
 from .statuses import STATUSES
 
-FAMILIES = ("fidelity", "utility", "privacy", "fairness", "cost")
+FAMILIES = ("fidelity", "utility", "privacy", "fairness", "diagnostic", "cost")
 SEEDS = ("split", "train", "sample")
 
 

@@ -8,6 +8,8 @@ finished.
 from __future__ import annotations
 
 import contextlib
+import math
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +20,7 @@ import pandas as pd
 
 from . import models, targets
 from .cells import Cell
-from .contracts import Budget, Metric, Tables
+from .contracts import Budget, Measured, Metric, Tables
 from .ledger import spent_epsilon
 from .schema import Schema, SchemaError
 from .seeds import stream
@@ -27,6 +29,9 @@ from .store import Store, publish
 EPSILON_SLACK = 1e-6  # relative; what root finding and rounding may cost
 PROGRESS_SECONDS = 0.2  # training steps are reported no more often
 MODEL_SECONDS = 5.0  # a fit shorter than this is repeated rather than stored
+
+# What evaluators leave in a record: numbers, their 95 % intervals, reasons, declarations.
+OUTCOME = ("metrics", "intervals", "unavailable", "declared")
 
 Report = Callable[..., None]
 
@@ -97,12 +102,14 @@ class Stages:
     def evaluate(self, tables: Tables) -> None:
         """Ask every evaluator; an evaluator that fails costs its own metrics and no others."""
         self._report(stage="evaluate")
-        outcome: dict[str, dict[str, Any]] = {"metrics": {}, "unavailable": {}, "declared": {}}
+        outcome: dict[str, dict[str, Any]] = {kind: {} for kind in OUTCOME}
+        started = time.perf_counter()
         with self._timed("evaluate"):
             for name, spec in self.cell.evaluators.items():
                 part = self._finished_evaluation(name) or self._evaluation(name, spec, tables)
                 for kind, values in part.items():
                     outcome[kind].update(values)
+                self.cost["evaluate_seconds"] = time.perf_counter() - started
         self.result.update(outcome)
 
     # Train and sample
@@ -157,6 +164,8 @@ class Stages:
         with self._timed("fit"), _peak_memory(self.result["cost"]):
             generator.fit(rows.copy(), schema=self.schema, budget=self.cell.budget, rng=rng)
         generator.__dict__.pop("progress", None)
+        if (count := getattr(generator, "parameters", None)) is not None:
+            self.result["cost"]["parameters_count"] = float(count)
         self._account(generator)
         if self.result["cost"]["fit_seconds"] > MODEL_SECONDS:
             kept = (generator, self.result["privacy"], self.result["cost"])
@@ -266,24 +275,35 @@ def sort_values(
     """
     declared = {metric.name: metric for metric in metrics}
     numbers: dict[str, float] = {}
+    intervals: dict[str, list[float]] = {}
     reasons: dict[str, str] = {}
-    for key, value in values.items():
+    for key, given in values.items():
         metric = declared.get(metric_of(key))
+        value = given.value if isinstance(given, Measured) else given
         if metric is None:
             reasons[key] = "the evaluator returned it without declaring it"
         elif isinstance(value, str):
             reasons[key] = value
-        elif metric.holds(float(value)):
-            numbers[key] = float(value)
-        else:
+        elif not metric.holds(float(value)):
             reasons[key] = f"{value!r} lies outside [{metric.worst}, {metric.best}]"
+        elif isinstance(given, Measured) and not _is_interval(given):
+            reasons[key] = f"{value!r} is not within its interval [{given.low}, {given.high}]"
+        else:
+            numbers[key] = float(value)
+            if isinstance(given, Measured):
+                intervals[key] = [float(given.low), float(given.high)]
     answered = {metric_of(key) for key in values}
     reasons |= {name: "the evaluator returned nothing" for name in declared if name not in answered}
     described = {
         name: {**asdict(metric), "direction": metric.direction, "evaluator": evaluator}
         for name, metric in declared.items()
     }
-    return {"metrics": numbers, "unavailable": reasons, "declared": described}
+    return dict(zip(OUTCOME, (numbers, intervals, reasons, described), strict=True))
+
+
+def _is_interval(measured: Measured) -> bool:
+    finite = math.isfinite(measured.low) and math.isfinite(measured.high)
+    return finite and measured.low <= measured.value <= measured.high
 
 
 def metric_of(key: str) -> str:
@@ -294,20 +314,23 @@ def metric_of(key: str) -> str:
 def _of_evaluator(record: Mapping[str, Any], evaluator: str) -> dict[str, dict[str, Any]]:
     names = {n for n, metric in record["declared"].items() if metric["evaluator"] == evaluator}
     return {
-        kind: {key: value for key, value in record[kind].items() if metric_of(key) in names}
-        for kind in ("metrics", "unavailable", "declared")
+        kind: {key: v for key, v in record.get(kind, {}).items() if metric_of(key) in names}
+        for kind in OUTCOME
     }
 
 
 @contextlib.contextmanager
 def _peak_memory(cost: dict[str, float]) -> Iterator[None]:
-    """Measure the peak resident memory beyond what the process held before."""
+    """Measure the peak resident memory beyond what the process held before, and that of a GPU."""
     before = _memory_mib("VmRSS")
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as clear:
         clear.write("5")  # resets the peak (proc(5))
     yield
-    peak = max(0.0, _memory_mib("VmHWM") - before)
-    cost["peak_rss_mib"] = max(cost.get("peak_rss_mib", 0.0), peak)
+    peaks = {"peak_rss_mib": max(0.0, _memory_mib("VmHWM") - before)}
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
+        peaks["peak_gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
+    for name, peak in peaks.items():
+        cost[name] = max(cost.get(name, 0.0), peak)
 
 
 def _memory_mib(field: str) -> float:

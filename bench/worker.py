@@ -26,7 +26,7 @@ from typing import Any
 from . import datasets, environment, process, targets
 from .cells import Cell
 from .seeds import stream
-from .stages import CellEnd, Stages
+from .stages import OUTCOME, CellEnd, Stages
 from .statuses import ENDED_WELL
 from .store import Store
 
@@ -165,9 +165,7 @@ def make_record(
         **end,
         "synthetic": result.get("synthetic"),
         "privacy": result.get("privacy"),
-        "metrics": result.get("metrics", {}),
-        "unavailable": result.get("unavailable", {}),
-        "declared": result.get("declared", {}),
+        **{kind: result.get(kind, {}) for kind in OUTCOME},
         "cost": result.get("cost", {}) | {"tree_peak_rss_mib": outcome.peak_rss_mib},
         "environment": environment.describe() | {"threads": cell.limits["threads"]},
         "started": started,

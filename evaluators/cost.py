@@ -1,45 +1,37 @@
-"""Cost: what fitting and sampling took, as the harness measured it.
+"""Cost: what searching, fitting, sampling and scoring took, as the harness measured it.
 
 Values depend on the machine; records say which one it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from ..bench.contracts import Metric, Tables
+from ..bench.contracts import Metric, Tables, Values
 from ..bench.schema import Schema
+
+# What the harness measures, by the metric's name: its unit, and what it is.
+MEASURED = {
+    "fit_seconds": ("s", "Wall time of fit."),
+    "sample_seconds": ("s", "Wall time of sample."),
+    "evaluate_seconds": ("s", "Wall time of the evaluators that were asked before this one."),
+    "tuning_seconds": ("s", "Wall time of the search for hyperparameters, all trials together."),
+    "peak_rss_mib": (
+        "MiB",
+        "Largest growth of the resident set of the cell's process in fit or sample.",
+    ),
+    "peak_gpu_mib": ("MiB", "Largest memory that torch held on a GPU in fit or sample."),
+    "parameters_count": ("", "Numbers that fit learned, as the generator counts them."),
+}
 
 
 class Cost:
-    """Wall time, memory and throughput of the train and sample stages."""
+    """Wall time, memory, size and throughput."""
 
     metrics = (
-        Metric(
-            name="fit_seconds",
-            family="cost",
-            best=0.0,
-            worst=np.inf,
-            unit="s",
-            definition="Wall time of fit.",
-        ),
-        Metric(
-            name="sample_seconds",
-            family="cost",
-            best=0.0,
-            worst=np.inf,
-            unit="s",
-            definition="Wall time of sample.",
-        ),
-        Metric(
-            name="peak_rss_mib",
-            family="cost",
-            best=0.0,
-            worst=np.inf,
-            unit="MiB",
-            definition="Largest growth of the resident set of the cell's process in fit or sample.",
+        *(
+            Metric(name, "cost", best=0.0, worst=np.inf, unit=unit, definition=definition)
+            for name, (unit, definition) in MEASURED.items()
         ),
         Metric(
             name="sample_rows_per_second",
@@ -51,14 +43,12 @@ class Cost:
         ),
     )
 
-    def evaluate(
-        self, tables: Tables, *, schema: Schema, rng: np.random.Generator
-    ) -> Mapping[str, float | str]:
-        """Return what was measured; a stage that was not has a reason."""
+    def evaluate(self, tables: Tables, *, schema: Schema, rng: np.random.Generator) -> Values:
+        """Return what was measured; what was not has a reason."""
         cost = tables.cost
         values: dict[str, float | str] = {
             name: float(cost[name]) if name in cost else f"{name} was not measured"
-            for name in ("fit_seconds", "sample_seconds", "peak_rss_mib")
+            for name in MEASURED
         }
         seconds = cost.get("sample_seconds", 0.0)
         values["sample_rows_per_second"] = (

@@ -112,6 +112,44 @@ def nearest(queries: Encoded, rows: Encoded) -> Closest:
     return Closest(distance, ties)
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """The k rows nearest to each query, nearest first.
+
+    Parameters
+    ----------
+    distance : ndarray of float64, shape (n, k)
+    index : ndarray of int64, shape (n, k)
+        Positions among the rows; of equally near rows those with the smallest positions.
+    """
+
+    distance: np.ndarray
+    index: np.ndarray
+
+
+def knn(queries: Encoded, rows: Encoded, k: int, *, skip_self: bool = False) -> Neighbours:
+    """Find the ``k`` nearest of ``rows`` to each of ``queries``.
+
+    Parameters
+    ----------
+    k : int
+        In [1, len(rows)], or to len(rows) - 1 with ``skip_self``.
+    skip_self : bool
+        Whether ``queries`` are ``rows``, and no row is its own neighbour.
+    """
+    distance = np.empty((len(queries), k))
+    index = np.empty((len(queries), k), dtype=np.int64)
+    step = max(1, BLOCK_CELLS // len(rows))
+    for start in range(0, len(queries), step):
+        block = slice(start, min(start + step, len(queries)))
+        distances = _distances(queries, block, rows).astype(np.float64)
+        if skip_self:
+            distances[np.arange(block.stop - start), np.arange(start, block.stop)] = np.inf
+        order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        distance[block], index[block] = np.take_along_axis(distances, order, 1), order
+    return Neighbours(distance, index)
+
+
 def _distances(queries: Encoded, block: slice, rows: Encoded) -> np.ndarray:
     """Distances of a block of queries (axis 0) to all rows (axis 1)."""
     shape = (len(range(*block.indices(len(queries)))), len(rows))
