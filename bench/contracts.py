@@ -144,6 +144,9 @@ class Metric:
         under keys ``name[label]``.
     attack : bool
         Whether it is an attacker's score: the higher, the worse for the table.
+    limit : float, optional
+        A generator whose mean over seeds is worse than this on some dataset is shown but not
+        ranked: no merit elsewhere makes up for it.
     version : int
         Raised whenever values may change.
     """
@@ -158,6 +161,7 @@ class Metric:
     baseline: bool = False
     per: str = ""
     attack: bool = False
+    limit: float | None = None
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -238,7 +242,8 @@ class Tables:
         The generator's rows.
     cost : mapping of str to float
         What was measured so far: ``fit_seconds``, ``sample_seconds``, ``evaluate_seconds`` (of the
-        evaluators before), ``peak_rss_mib``, ``peak_gpu_mib``, ``parameters_count``, ``tuning_seconds``.
+        evaluators before), ``tuning_seconds``, ``peak_rss_mib``, ``peak_gpu_mib``,
+        ``parameters_count``.
     """
 
     train: pd.DataFrame

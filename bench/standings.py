@@ -112,8 +112,8 @@ def _ends(values: np.ndarray, replicates: int) -> np.ndarray:
 
 def _incomplete(block: Block, row: int) -> str:
     """Why a row cannot be ranked without imputation, or an empty text."""
-    if absent := _absent(block, row):
-        return absent
+    if reason := _absent(block, row) or _beyond_limit(block, row):
+        return reason
     statuses = block.statuses[row]
     expected = sum(statuses.values()) - statuses.get("skipped", 0)
     if block.failed[row].any():
@@ -123,8 +123,8 @@ def _incomplete(block: Block, row: int) -> str:
 
 def _unfillable(block: Block, filled: np.ndarray, row: int) -> str:
     """Why a row cannot be ranked with imputation, or an empty text."""
-    if absent := _absent(block, row):
-        return absent
+    if reason := _absent(block, row) or _beyond_limit(block, row):
+        return reason
     left = block.hole[row] & np.isnan(filled[row])
     if reason := _first_hole(block, left, "no reference row has {metric} on {dataset}"):
         return reason
@@ -140,6 +140,19 @@ def _absent(block: Block, row: int) -> str:
     wanted: np.ndarray = np.any(ran[~block.is_reference], axis=0)
     for dataset in np.flatnonzero(wanted & ~ran[row]):
         return f"not run on {block.datasets[dataset]}"
+    return ""
+
+
+def _beyond_limit(block: Block, row: int) -> str:
+    """Name a metric that a row's own values put beyond the limit of what is ranked."""
+    means = mean(block.values[row], axis=1)
+    for column, (name, metric) in enumerate(block.metrics.items()):
+        if (limit := metric.get("limit")) is None:
+            continue
+        worse = block.sign[column] * (means[:, column] - limit) < 0
+        for dataset in np.flatnonzero(worse):
+            value = f"{means[dataset, column]:.3g}"
+            return f"{name} is {value} on {block.datasets[dataset]}, the limit is {limit:g}"
     return ""
 
 

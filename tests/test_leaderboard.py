@@ -226,6 +226,21 @@ def test_constant_has_an_interval_of_no_width():
     assert intervals(np.full((1, 7, 3), 0.1)).tolist() == [[0.1, 0.1]]
 
 
+def test_row_beyond_a_limit_is_shown_and_not_ranked():
+    declared = DECLARED | {"leak_error": DECLARED["leak_error"] | {"limit": 0.5}}
+    records = [
+        *(scored("copier", d, shape=0.99, leak=leak) for d, leak in (("a", 0.1), ("b", 0.9))),
+        *(scored("honest", d, shape=0.4, leak=0.2) for d in "ab"),
+    ]
+    board = compile([{**r, "declared": declared} for r in records]).boards[0]
+    for table in (board.plain, board.imputed):
+        copier = row(table, "copier")
+        assert copier.position is None
+        assert copier.unranked == "leak_error is 0.9 on b, the limit is 0.5"
+        assert copier.estimates["shape_score"].mean == 0.99
+        assert row(table, "honest").position == 1
+
+
 # Coverage and imputation
 
 
