@@ -1,8 +1,8 @@
 """The contracts: what a generator and an evaluator are, and the values they exchange.
 
 Both contracts are protocols: a class elsewhere fulfils one by having the methods and needs no
-import of ours. Generators and evaluators import this module, ``schema`` and ``ledger`` of the
-harness and nothing else of it.
+import of ours. Generators and evaluators import this module, ``schema``, ``content`` and ``ledger``
+of the harness and nothing else of it.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ class Picture:
     caption : str
         How to read it: what good looks like.
     draw : callable
-        Draws on the axes that it is handed.
+        Draws on the axes that it is handed, without random numbers and with plain texts.
     """
 
     title: str

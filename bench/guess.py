@@ -73,7 +73,7 @@ def propose(table: pd.DataFrame, target: str | None = None, task: str | None = N
         elif _names_rows(columns[name], int((fields != "").sum()), len(texts)):
             identifiers.append(name)
             reasons[name] = "names rows, nearly every value is different: kept from generators"
-    return Guess(columns, reasons, identifiers, task or _task(columns.get(target or "")))
+    return Guess(columns, reasons, identifiers, task or task_of(columns.get(target or "")))
 
 
 def describe(spec: Mapping[str, Any]) -> list[str]:
@@ -183,7 +183,8 @@ def _target(texts: list[str], column: Column, reason: str, task: str | None) -> 
     return spec, f"{len(labels)} different values of the target: class labels"
 
 
-def _task(target: Column | None) -> str | None:
+def task_of(target: Column | None) -> str | None:
+    """Return what predicting a column is; None without one."""
     if target is None:
         return None
     if target["kind"] == "boolean":

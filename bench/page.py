@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
+from . import templates
 from .board import Board, Estimate, Leaderboard, Row
 from .escape import decimals, interval, number, visible
 
-TEMPLATE = Path(__file__).with_name("board.html.jinja")
 PLOT_WIDTH, LABEL_WIDTH, ROW_HEIGHT = 460, 150, 20
 LABEL_LENGTH = 22  # characters of a name that fit beside a plot
 
 
 def to_html(leaderboard: Leaderboard) -> str:
-    """Render the page; every text is made visible and escaped by the template."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-    )
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    """Render the page."""
     boards = [_board(leaderboard, board) for board in leaderboard.boards]
-    page = template.render(boards=boards, metrics=leaderboard.metrics, notes=leaderboard.notes)
-    return page.rstrip() + "\n"
+    return templates.render(
+        "board.html.jinja", boards=boards, metrics=leaderboard.metrics, notes=leaderboard.notes
+    )
 
 
 def _board(leaderboard: Leaderboard, board: Board) -> dict[str, Any]:

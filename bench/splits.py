@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pandas.util import hash_pandas_object
 
+from .content import row_hashes
 from .names import UnknownName
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _groups(dataset: Dataset, *, together: bool) -> np.ndarray:
     """Return, for each row, the number of the group that must stay in one part with it."""
     links = []
     if together:
-        links.append(pd.factorize(_row_hashes(dataset))[0])
+        links.append(pd.factorize(row_hashes(dataset.table, dataset.schema))[0])
     if dataset.identifiers is not None:
         for name in dataset.identifiers:
             codes = pd.factorize(dataset.identifiers[name])[0]
@@ -169,15 +169,6 @@ def _groups(dataset: Dataset, *, together: bool) -> np.ndarray:
     if not links:
         return np.arange(len(dataset.table))
     return links[0] if len(links) == 1 and links[0].min() >= 0 else _connected(links)
-
-
-def _row_hashes(dataset: Dataset) -> np.ndarray:
-    """Hash rows by codes and numbers; equal rows have equal hashes, and by chance no others."""
-    columns = {}
-    for column, (_, series) in zip(dataset.schema, dataset.table.items(), strict=True):
-        values = column.codes(series) if column.is_discrete else column.numbers(series)
-        columns[len(columns)] = values + 0  # -0.0 is 0.0
-    return hash_pandas_object(pd.DataFrame(columns), index=False).to_numpy()  # type: ignore[operator]
 
 
 def _connected(links: list[np.ndarray]) -> np.ndarray:

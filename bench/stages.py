@@ -239,14 +239,7 @@ class Stages:
             evaluator = targets.build(spec, ("evaluate",))
         except targets.TargetError as error:
             raise CellEnd("failed", f"evaluator {name!r}: {error}") from error
-        rng = stream(self.cell.seeds["evaluate"], "evaluate", name)
-        try:
-            values = evaluator.evaluate(tables, schema=self.schema, rng=rng)
-        except Exception as error:
-            traceback.print_exc()
-            reason = f"the evaluator raised {type(error).__name__}: {error}"
-            values = {metric.name: reason for metric in evaluator.metrics}
-        return sort_values(name, evaluator.metrics, values)
+        return ask(name, evaluator, tables, self.schema, self.cell.seeds["evaluate"])
 
     @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -263,6 +256,20 @@ def refusal(generator: Any, schema: Schema, budget: Budget) -> str | None:
     if budget.is_private and not hasattr(type(generator), "ledger"):
         return "it declares no ledger, so no finite epsilon can be checked"
     return None
+
+
+def ask(
+    name: str, evaluator: Any, tables: Tables, schema: Schema, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Ask an evaluator and sort what it returns; one that raises costs its own metrics only."""
+    rng = stream(seed, "evaluate", name)
+    try:
+        values = evaluator.evaluate(tables, schema=schema, rng=rng)
+    except Exception as error:
+        traceback.print_exc()
+        reason = f"the evaluator raised {type(error).__name__}: {error}"
+        values = {metric.name: reason for metric in evaluator.metrics}
+    return sort_values(name, evaluator.metrics, values)
 
 
 def sort_values(

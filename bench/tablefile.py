@@ -27,8 +27,8 @@ class DatasetError(ValueError):
     """A dataset cannot be had, or is not what its specification says."""
 
 
-def own_file(path: str | os.PathLike[str]) -> Path:
-    """Return the path of somebody's own file.
+def own_file(path: str | os.PathLike[str], setting: str = "dataset.path") -> Path:
+    """Return the path of somebody's own file, which ``setting`` names.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def own_file(path: str | os.PathLike[str]) -> Path:
     file = Path(path).expanduser()
     if not file.is_file():
         raise DatasetError(
-            f"dataset.path must be a CSV or Parquet file, got {str(path)!r}; give the path of one"
+            f"{setting} must be a CSV or Parquet file, got {str(path)!r}; give the path of one"
         )
     return file
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .cells import Cell
     from .check import Finding
+    from .score import Score
     from .status import Status
     from .store import Store
     from .sweep import Progress
@@ -33,6 +34,15 @@ def printable(text: str) -> str:
 def say(text: str = "") -> None:
     """Print a line of output."""
     print(text)
+
+
+def say_progress(text: str) -> None:
+    """Print a line beside the output."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def say_nothing(text: str) -> None:
+    """Keep quiet."""
 
 
 def show_config(config: Mapping[str, Any]) -> None:
@@ -94,6 +104,13 @@ def show_leaderboard(
     say(render.to_text(board))
     for path in render.write(board, folder):
         say(str(path))
+
+
+def show_score(score: Score) -> None:
+    """Print a score: the verdict, a table for each family, reasons and warnings."""
+    from .score_text import to_text
+
+    say(to_text(score))
 
 
 def show_entries(kind: str, entries: Sequence[tuple[str, str]]) -> None:

@@ -14,11 +14,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from ..bench.content import row_hashes
 from ..bench.schema import Column, Schema
 from .features import Features
 from .kernels import Density, Projection
 from .neighbours import Encoded, Encoder, Neighbours, counts_within, knn
-from .rows import row_hashes
 
 NEIGHBOURS = 5  # of the density ratio and of the local likelihood
 BINS = 100  # of a numeric column, where values are compared for equality

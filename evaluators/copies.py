@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..bench.content import row_hashes
 from ..bench.contracts import Metric, Tables, Values
 from ..bench.schema import Schema
 from .matches import excess_of_copies, matched, matched_rows
-from .rows import row_hashes
 
 FEWEST = 20  # values that occur once, on either side, below which a column is not judged
 

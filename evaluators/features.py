@@ -96,9 +96,9 @@ class Features:
 def moments(numbers: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation of the numbers that are not NaN; (0, 1) where there are none.
 
-    The deviation of a constant is taken as 1.
+    The deviation of a constant is taken as 1. The order of the numbers does not matter.
     """
-    known = numbers[~np.isnan(numbers)]
+    known = np.sort(numbers[~np.isnan(numbers)])
     if not len(known):
         return 0.0, 1.0
     return float(known.mean()), float(known.std()) or 1.0

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..bench.content import row_hashes
 from ..bench.contracts import Tables
 from ..bench.schema import Schema
-from .rows import row_hashes
 
 
 @dataclass(frozen=True)

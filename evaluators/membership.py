@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from ..bench.content import draw_rows, in_order, row_hashes
 from ..bench.contracts import Measured, Metric, Picture, Tables, Values
 from ..bench.schema import Schema
 from .attacks import ATTACKS, Evidence
 from .intervals import LEVEL, of_auroc, within
 from .matches import matched_rows, more_hits_p, row_counts
-from .rows import row_hashes, smallest
 
+GUESSING = 0.5  # AUC; less is no merit
 FEWEST = 20  # members below which no number is given
 RATES = {"1pct": 0.01, "0_1pct": 0.001}  # false-positive rates, by their names in metrics
 FALSE_POSITIVES = 2  # that a rate must allow before a true-positive rate is given
@@ -128,7 +129,7 @@ def _metrics() -> Iterator[Metric]:
             yield Metric(
                 name=f"mia_{prefix}{measure}_score",
                 family="privacy",
-                best=0.0,
+                best=GUESSING if measure == "auc" else 0.0,
                 worst=1.0,
                 definition=f"Largest over attacks: {meaning}; {subset}. {REFERENCES}.",
                 ranked=measure == "auc" and not prefix,
@@ -137,7 +138,7 @@ def _metrics() -> Iterator[Metric]:
             yield Metric(
                 name=f"mia_{prefix}attack_{measure}_score",
                 family="privacy",
-                best=0.0,
+                best=GUESSING if measure == "auc" else 0.0,
                 worst=1.0,
                 definition=f"{meaning}; {subset}.",
                 per="attack",
@@ -171,7 +172,7 @@ def _metrics() -> Iterator[Metric]:
 
 
 def _measures() -> Iterator[tuple[str, str]]:
-    yield "auc", "Area under the attack's ROC curve, 0.5 for guessing"
+    yield "auc", "Area under the attack's ROC curve, 0.5 for guessing (less counts as 0.5)"
     for name, rate in RATES.items():
         yield (
             f"tpr_at_{name}_fpr",
@@ -193,7 +194,7 @@ def _ask(
     n = len(members)
     evidence = Evidence(
         candidates=pd.concat([members, others], ignore_index=True),
-        synthetic=_by_content(tables.synthetic, row_hashes(tables.synthetic, schema)),
+        synthetic=in_order(tables.synthetic, schema).reset_index(drop=True),
         reference=reference,
         schema=schema,
     )
@@ -224,13 +225,9 @@ def candidates(
         return f"membership needs {FEWEST} rows without a duplicate in each part; there are {sizes}"
     drawn = []
     for name, table in parts.items():
-        positions = once[name][smallest(hashes[name][once[name]], n, rng)]
-        drawn.append(_by_content(table.iloc[positions], hashes[name][positions]))
+        positions = once[name][draw_rows(hashes[name][once[name]], n, rng)]
+        drawn.append(in_order(table.iloc[positions], schema).reset_index(drop=True))
     return tuple(drawn)
-
-
-def _by_content(table: pd.DataFrame, hashes: np.ndarray) -> pd.DataFrame:
-    return table.iloc[np.argsort(hashes, kind="stable")].reset_index(drop=True)
 
 
 def _subset(scores: dict[str, Scores], chosen: Scores | None) -> dict[str, Scores]:
@@ -277,13 +274,14 @@ def success(
     Returns
     -------
     Measured or str
-        In [0, 1]; the reason where there are too few rows.
+        In [0, 1], an AUC in [0.5, 1]; the reason where there are too few rows.
     """
     m, n = len(scores.members), len(scores.others)
     if min(m, n) < FEWEST:
         return f"{FEWEST} members and non-members are needed, there are {m} and {n}"
     if rate is None:
-        return of_auroc(scores.members, scores.others, level)
+        area = of_auroc(scores.members, scores.others, level)
+        return within(area.value, area.low, area.high, GUESSING, 1.0)
     if n * rate < FALSE_POSITIVES:
         needed = int(np.ceil(FALSE_POSITIVES / rate))
         return f"a rate of {100 * rate:g} % needs {needed} non-members, there are {n}"

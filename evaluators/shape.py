@@ -5,13 +5,14 @@ A generator that draws every column on its own gets a high score here: read it n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Metric, Tables
+from ..bench.contracts import Metric, Picture, Tables
 from ..bench.schema import Column, Schema
+from .shape_pictures import of_column
 
 SOURCE = "SDMetrics, QualityReport, Column Shapes"
 
@@ -48,12 +49,7 @@ class Shape:
         self, tables: Tables, *, schema: Schema, rng: np.random.Generator
     ) -> Mapping[str, float | str]:
         """Return the mean and one value for each column."""
-        by_column = {
-            column.name: column_similarity(
-                column, tables.train[column.name], tables.synthetic[column.name]
-            )
-            for column in schema
-        }
+        by_column = _similarities(tables, schema)
         measured = [value for value in by_column.values() if value is not None]
         if not measured:
             reason = "no column has a value in train"
@@ -63,6 +59,26 @@ class Shape:
             key = f"column_shape_score[{name}]"
             values[key] = "the column has no value in train" if value is None else value
         return values
+
+    def pictures(
+        self, tables: Tables, *, schema: Schema, rng: np.random.Generator
+    ) -> Sequence[Picture]:
+        """Offer real and synthetic values over each other for each column, the worst first."""
+        found = _similarities(tables, schema)
+        measured = {name: value for name, value in found.items() if value is not None}
+        return [
+            of_column(schema[name], tables.train[name], tables.synthetic[name], measured[name])
+            for name in sorted(measured, key=lambda name: (measured[name], name))
+        ]
+
+
+def _similarities(tables: Tables, schema: Schema) -> dict[str, float | None]:
+    return {
+        column.name: column_similarity(
+            column, tables.train[column.name], tables.synthetic[column.name]
+        )
+        for column in schema
+    }
 
 
 def column_similarity(column: Column, real: pd.Series, synthetic: pd.Series) -> float | None:

@@ -5,17 +5,22 @@ All pairs of a table are taken from integer codes and one matrix product, withou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Metric, Tables
+from ..bench.contracts import Metric, Picture, Tables
 from ..bench.schema import Column, Schema
+from .associations import correlations, shared_associations
+from .contingency import joint_distance
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 BINS = 10  # of a numeric column beside a discrete one
-DENSE_CELLS = 2**22  # a contingency table with more cells is counted by sorting
 
 
 class Trend:
@@ -59,6 +64,32 @@ class Trend:
             return {"trend_score": "no pair of columns has a correlation in train"}
         return {"trend_score": float(np.mean(np.sort(values)))}
 
+    def pictures(
+        self, tables: Tables, *, schema: Schema, rng: np.random.Generator
+    ) -> Sequence[Picture]:
+        """Offer a map of the differences of associations."""
+        if len(schema) < 2 or tables.train.empty or tables.synthetic.empty:
+            return []
+        real, synthetic = shared_associations(tables, schema)
+        difference = np.abs(real - synthetic)
+
+        def draw(axes: Axes) -> None:
+            places = range(len(schema))
+            image = axes.imshow(difference, vmin=0, vmax=max(0.1, difference.max()), cmap="Reds")
+            axes.set_xticks(places, schema.names, rotation=90)
+            axes.set_yticks(places, schema.names)
+            axes.figure.colorbar(image, ax=axes, label="absolute difference")
+
+        return [
+            Picture(
+                "Differences of associations",
+                "How far the association of two columns in the synthetic table is from that in the "
+                "real one: Pearson's correlation, Cramer's V or the correlation ratio. White is "
+                "equal; a red line is a column that lost its relations to all others.",
+                draw,
+            )
+        ]
+
 
 def correlation_similarities(
     real: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema
@@ -77,38 +108,6 @@ def correlation_similarities(
     r, s = (correlations(side, numeric)[pairs] for side in (real, synthetic))
     similarity = np.where(np.isnan(s), 0.0, 1 - np.abs(r - s) / 2)
     return similarity[~np.isnan(r)]
-
-
-def correlations(table: pd.DataFrame, columns: list[Column]) -> np.ndarray:
-    """Pearson correlations of numeric columns over the rows where both have a value.
-
-    Returns
-    -------
-    ndarray of float64, shape (len(columns), len(columns))
-        NaN where one of the two is constant on these rows.
-    """
-    values = np.column_stack([column.numbers(table[column.name]) for column in columns])
-    known = ~np.isnan(values)
-    n = np.maximum(1, known.sum(axis=0))
-    # Centred and scaled first, so that the sums below lose no digits to large offsets or units.
-    values = np.where(known, values, 0.0)
-    values = np.where(known, values - values.sum(axis=0) / n, 0.0)
-    largest = np.abs(values).max(axis=0, initial=0.0)
-    values /= np.where(largest > 0, largest, 1.0)
-    return _pairwise_correlations(values, known.astype(np.float64))
-
-
-def _pairwise_correlations(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    n = np.maximum(1.0, known.T @ known)
-    sums = values.T @ known  # [i, j]: sum of column i over the rows where column j has a value
-    squares = (values**2).T @ known
-    variance = squares - sums**2 / n
-    covariance = values.T @ values - sums * sums.T / n
-    # What is left of a constant column after cancellation is rounding, not variance.
-    varies = variance > 1e-12 * squares
-    defined = varies & varies.T
-    scale = np.sqrt(np.where(defined, variance * variance.T, 1.0))
-    return np.where(defined, np.clip(covariance / scale, -1, 1), np.nan)
 
 
 def contingency_similarities(
@@ -158,16 +157,3 @@ def inner_edges(numbers: np.ndarray) -> np.ndarray:
     if low == high:
         low, high = low - 0.5, high + 0.5
     return np.linspace(low, high, BINS + 1)[1:-1]
-
-
-def joint_distance(first: np.ndarray, second: np.ndarray, n_real: int) -> float:
-    """Total variation distance between the joint codes of the first ``n_real`` and other rows."""
-    width = int(second.max()) + 1
-    cells = (int(first.max()) + 1) * width
-    joint = first * width + second
-    if cells > DENSE_CELLS:
-        present, joint = np.unique(joint, return_inverse=True)
-        cells = len(present)
-    real = np.bincount(joint[:n_real], minlength=cells) / n_real
-    synthetic = np.bincount(joint[n_real:], minlength=cells) / (len(joint) - n_real)
-    return float(0.5 * np.abs(real - synthetic).sum())

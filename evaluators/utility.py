@@ -1,49 +1,73 @@
 """Utility: how well models learned from synthetic rows predict real ones (TSTR).
 
 The same models learned from real rows (TRTR) are the mark to compare with; that half does not
-depend on the synthetic table. Both are tested on holdout.
+depend on the synthetic table. Both are tested on the same rows of holdout. What the gap between
+them leaves open is asked in two more ways: whether both routes order the models alike, so that one
+could choose a model on synthetic rows, and whether they find the same features important.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
-import pandas as pd
 
-from ..bench.contracts import Metric, Tables
+from ..bench.contracts import Measured, Metric, Picture, Tables, Values
 from ..bench.schema import Schema
-from .features import Features, moments, standardised
-from .predictors import MODELS, numbers, probabilities
+from . import utility_pictures
+from .predictors import MODELS, fitted, predictions
+from .scores import CLASSIFICATION, PER_CLASS, REGRESSION, Score, class_scores, number_scores
 
 ROUTES = {
     "tstr": "train on synthetic rows, test on holdout (Esteban et al. 2017)",
     "trtr": "train on the real train rows, test on holdout; the same for every generator",
 }
-CLASSIFICATION = {
-    "auroc_score": "Area under the ROC curve, 0.5 for a constant prediction; more than two "
-    "classes: mean of one against the rest over the classes in holdout",
-    "f1_macro_score": "Mean F1 over the classes in holdout",
-    "f1_score": "F1 of one class",
-    "accuracy_score": "Share of correct predictions",
-}
-REGRESSION = {
-    "rmse_error": "Root mean squared error, in units of the target",
-    "r2_score": "Coefficient of determination; 0 for the mean of holdout",
-}
+MEASURES = CLASSIFICATION | REGRESSION
+GAPS = tuple(measure for measure in MEASURES if measure not in PER_CLASS)
 RANKED = ("tstr_xgboost_auroc_score", "tstr_xgboost_r2_score")
+AGREEMENT = (
+    Metric(
+        name="model_ranking_score",
+        family="utility",
+        best=1.0,
+        worst=0.0,
+        definition="Share of model pairs that TSTR and TRTR order alike, by AUROC or R2. Synthetic "
+        "ranking agreement (Jordon et al. 2018); Kendall's tau is 2 * score - 1.",
+    ),
+    Metric(
+        name="importance_rank_score",
+        family="utility",
+        best=1.0,
+        worst=-1.0,
+        definition="Spearman correlation of the features' importances (XGBoost's total gain) in "
+        "the model learned from synthetic rows and in the one learned from train.",
+    ),
+    Metric(
+        name="importance_cosine_score",
+        family="utility",
+        best=1.0,
+        worst=0.0,
+        definition="Cosine between the same two vectors of importances; it weighs the features "
+        "that matter, where the rank correlation weighs all alike.",
+    ),
+)
 
 
 class Utility:
-    """TSTR and TRTR scores.
+    """TSTR and TRTR scores, the gap between them, and how far both routes agree.
 
     Rows without a target value are left out on each side. Models are given in ``predictors.py``,
-    encodings in ``features.py``.
+    encodings in ``features.py``, measures and their intervals in ``scores.py``. Intervals cover the
+    chance in the rows of holdout.
+
+    A gap is signed: 0 where nothing was lost against real rows, below 0 where the synthetic rows
+    taught more. A gap far below 0 is a reason to look for the mistake, not for praise.
 
     Parameters
     ----------
-    models : sequence of {"xgboost", "linear"}
-        Downstream models.
+    models : sequence of {"xgboost", "linear", "forest", "mlp"}
+        Downstream models; the ranking needs three, the importances need XGBoost.
 
     Raises
     ------
@@ -59,159 +83,194 @@ class Utility:
                 f"models must be some of {', '.join(MODELS)}, got {list(models)!r}; "
                 f"set models=[{','.join(MODELS)}]"
             )
-        self.metrics = tuple(
+        scores = [
             _metric(route, model, measure)
             for route in ROUTES
             for model in self.models
-            for measure in (*CLASSIFICATION, *REGRESSION)
-        )
+            for measure in MEASURES
+        ]
+        gaps = [_gap_metric(model, measure) for model in self.models for measure in GAPS]
+        self.metrics = (*scores, *gaps, *AGREEMENT)
 
-    def evaluate(
-        self, tables: Tables, *, schema: Schema, rng: np.random.Generator
-    ) -> Mapping[str, float | str]:
+    def evaluate(self, tables: Tables, *, schema: Schema, rng: np.random.Generator) -> Values:
         """Return every score that fits the task; the others say that they do not."""
-        values: dict[str, float | str] = {}
+        values: dict[str, float | str | Measured] = {}
         for model in self.models:
-            found = {
-                "tstr": scores(model, tables.synthetic, tables, schema),
-                "trtr": train_real_test_real(model, tables, schema),
-            }
+            found = {route: scores(model, route, tables, schema) for route in ROUTES}
             for route, measures in found.items():
-                values |= {f"{route}_{model}_{name}": value for name, value in measures.items()}
-        return values
+                for name, score in measures.items():
+                    values[f"{route}_{model}_{name}"] = _value(score)
+            for measure in GAPS:
+                values[_gap_name(model, measure)] = _value(
+                    gap(found["tstr"][measure], found["trtr"][measure], measure)
+                )
+        return values | self._agreement(values, tables, schema)
+
+    def _agreement(
+        self, values: Values, tables: Tables, schema: Schema
+    ) -> dict[str, float | str | Measured]:
+        if schema.target is None:
+            return {metric.name: "the table has no target" for metric in AGREEMENT}
+        measure = "r2_score" if schema.task == "regression" else "auroc_score"
+        pairs = [
+            [values[f"{route}_{model}_{measure}"] for route in ROUTES] for model in self.models
+        ]
+        known = [[value.value for value in pair if isinstance(value, Measured)] for pair in pairs]
+        return {
+            "model_ranking_score": ranking_agreement([pair for pair in known if len(pair) == 2]),
+            **self._importances(tables, schema),
+        }
+
+    def _importances(self, tables: Tables, schema: Schema) -> dict[str, float | str]:
+        names = [metric.name for metric in AGREEMENT[1:]]
+        if "xgboost" not in self.models:
+            return dict.fromkeys(names, "importances are XGBoost's, which is not among the models")
+        found = importances(tables, schema)
+        for route, side in zip(ROUTES, found, strict=True):
+            if not side.any():
+                return dict.fromkeys(names, f"the {route} model uses no feature")
+        return {
+            "importance_rank_score": spearman(*found),
+            "importance_cosine_score": cosine(*found),
+        }
+
+    def pictures(
+        self, tables: Tables, *, schema: Schema, rng: np.random.Generator
+    ) -> list[Picture]:
+        """Draw what the first model predicts by both routes, and its features' importances."""
+        if schema.target is None:
+            return []
+        known = tables.holdout[schema.target].notna().to_numpy()
+        model = self.models[0]
+        found = {
+            route: predictions(model, route, tables, schema)[known] for route in ("trtr", "tstr")
+        }
+        truth = _truth(tables, schema)
+        pictures = utility_pictures.of_predictions(truth, found, model, schema)
+        if "xgboost" in self.models:
+            names = [column.name for column in schema.features]
+            pictures.append(utility_pictures.of_importances(*importances(tables, schema), names))
+        return pictures
+
+
+def scores(model: str, route: str, tables: Tables, schema: Schema) -> dict[str, Score | str]:
+    """Score what a model learned by one route predicts for holdout.
+
+    Returns
+    -------
+    dict of str to Score or str
+        One entry for each of ``MEASURES``, per class where there is one value for each.
+    """
+    if schema.target is None:
+        return dict.fromkeys(MEASURES, "the table has no target")
+    ours, others = CLASSIFICATION, REGRESSION
+    if schema.task == "regression":
+        ours, others = REGRESSION, CLASSIFICATION
+    truth = _truth(tables, schema)
+    found: Mapping[str, Score | str]
+    if not len(truth):
+        found = dict.fromkeys(ours, "no row of holdout has a target value")
+    else:
+        known = tables.holdout[schema.target].notna().to_numpy()
+        predicted = predictions(model, route, tables, schema)[known]
+        if schema.task == "regression":
+            found = number_scores(truth, predicted)
+        else:
+            found = class_scores(truth, predicted, schema[schema.target].categories)
+    return {**found, **dict.fromkeys(others, f"the task is {schema.task}")}
+
+
+def _truth(tables: Tables, schema: Schema) -> np.ndarray:
+    target = schema[schema.target or ""]
+    series = tables.holdout[target.name].dropna()
+    return target.codes(series) if target.is_discrete else target.numbers(series)
+
+
+def gap(tstr: Score | str, trtr: Score | str, measure: str) -> Score | str:
+    """Return what TSTR lost against TRTR on the same rows, positive where it is worse."""
+    if isinstance(tstr, str) or isinstance(trtr, str):
+        return tstr if isinstance(tstr, str) else str(trtr)
+    return tstr - trtr if measure.endswith("_error") else trtr - tstr
+
+
+def ranking_agreement(pairs: Sequence[Sequence[float]]) -> float | str:
+    """Share of model pairs that both routes order alike (a tie is an order of its own).
+
+    Parameters
+    ----------
+    pairs : sequence of (float, float)
+        The scores of each model by the two routes.
+    """
+    if len(pairs) < 3:
+        return f"a ranking needs at least 3 models with a score, there are {len(pairs)}"
+    signs = [np.sign(np.subtract(a, b)) for a, b in combinations(pairs, 2)]
+    return float(np.mean([first == second for first, second in signs]))
+
+
+def importances(tables: Tables, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features' importances, in Schema order, for XGBoost by TSTR and by TRTR.
+
+    Returns
+    -------
+    tuple of ndarray of float64, shape (len(schema.features),)
+        Shares that add up to 1, or zeros for a model that uses no feature.
+    """
+    sides = []
+    for route in ROUTES:
+        gains = fitted("xgboost", route, tables, schema).importances
+        side = np.array([gains.get(column.name, 0.0) for column in schema.features])
+        sides.append(side / (side.sum() or 1.0))
+    return sides[0], sides[1]
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float | str:
+    """Spearman's rank correlation, ties sharing their mean rank; a reason where all are equal."""
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(side) - (len(side) + 1) / 2 for side in (first, second)]
+    if not all(side.any() for side in ranks):
+        return "all features are equally important, so there is no ranking"
+    return cosine(*ranks)
+
+
+def cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Cosine between two vectors, neither of them zero."""
+    cosine = first @ second / np.sqrt((first @ first) * (second @ second))
+    return float(np.clip(cosine, -1, 1))
+
+
+def _value(score: Score | str) -> Measured | str:
+    return score if isinstance(score, str) else score.measured()
 
 
 def _metric(route: str, model: str, measure: str) -> Metric:
     name = f"{route}_{model}_{measure}"
-    definition = (CLASSIFICATION | REGRESSION)[measure]
     return Metric(
         name=name,
         family="utility",
         best=0.0 if measure == "rmse_error" else 1.0,
         worst={"rmse_error": np.inf, "r2_score": -np.inf}.get(measure, 0.0),
         unit="target" if measure == "rmse_error" else "",
-        definition=f"{definition}; {model}; {ROUTES[route]}.",
+        definition=f"{MEASURES[measure]}; {model}; {ROUTES[route]}.",
         ranked=name in RANKED,
         baseline=route == "trtr",
-        per="class" if measure == "f1_score" else "",
+        per="class" if measure in PER_CLASS else "",
+        version=2,  # rows and columns are put in an order of their own before a model sees them
     )
 
 
-def train_real_test_real(model: str, tables: Tables, schema: Schema) -> dict[str, float | str]:
-    """Score a model learned from train: a function of train, holdout and Schema alone."""
-    return tables.once(
-        ("utility", "trtr", model), lambda: scores(model, tables.train, tables, schema)
+def _gap_name(model: str, measure: str) -> str:
+    return f"gap_{model}_{measure.removesuffix('_score').removesuffix('_error')}_error"
+
+
+def _gap_metric(model: str, measure: str) -> Metric:
+    bound = np.inf if measure in REGRESSION else 1.0
+    return Metric(
+        name=_gap_name(model, measure),
+        family="utility",
+        best=-bound,
+        worst=bound,
+        unit="target" if measure == "rmse_error" else "",
+        definition=f"What TSTR loses in {measure} against TRTR on the same rows of holdout, "
+        f"{model}; signed: 0 for nothing lost, below 0 where synthetic rows taught more.",
     )
-
-
-def scores(
-    model: str, rows: pd.DataFrame, tables: Tables, schema: Schema
-) -> dict[str, float | str]:
-    """Learn from ``rows``, predict holdout, and score it.
-
-    Returns
-    -------
-    dict of str to float or str
-        One entry for each measure in ``CLASSIFICATION`` and ``REGRESSION``, per class where there
-        is one value for each.
-    """
-    if schema.target is None:
-        return dict.fromkeys((*CLASSIFICATION, *REGRESSION), "the table has no target")
-    reason = f"the task is {schema.task}"
-    features = tables.once(("utility", "features"), lambda: Features(schema.features, tables.train))
-    if schema.task == "regression":
-        found = _regression_scores(model, features, rows, tables, schema)
-        return dict.fromkeys(CLASSIFICATION, reason) | found
-    return _class_scores(model, features, rows, tables, schema) | dict.fromkeys(REGRESSION, reason)
-
-
-def _class_scores(
-    model: str, features: Features, rows: pd.DataFrame, tables: Tables, schema: Schema
-) -> dict[str, float | str]:
-    target = schema[schema.target or ""]
-    rows, test = (_with_target(table, target.name) for table in (rows, tables.holdout))
-    if test.empty:
-        return dict.fromkeys(CLASSIFICATION, "no row of holdout has a target value")
-    truth = target.codes(test[target.name])
-    learned = target.codes(rows[target.name])
-    predicted = probabilities(model, features, rows, learned, test, len(target.categories))
-    guessed = predicted.argmax(axis=1)
-    by_class = f1(truth, guessed, len(target.categories))
-    return {
-        "auroc_score": auroc(truth, predicted),
-        "f1_macro_score": float(np.nanmean(by_class)),
-        "accuracy_score": float(np.mean(truth == guessed)),
-    } | {
-        f"f1_score[{name}]": "the class is not in holdout" if np.isnan(value) else float(value)
-        for name, value in zip(target.categories, by_class, strict=True)
-    }
-
-
-def _regression_scores(
-    model: str, features: Features, rows: pd.DataFrame, tables: Tables, schema: Schema
-) -> dict[str, float | str]:
-    target = schema[schema.target or ""]
-    rows, test = (_with_target(table, target.name) for table in (rows, tables.holdout))
-    if test.empty:
-        return dict.fromkeys(REGRESSION, "no row of holdout has a target value")
-    # Learned in standard deviations of train, so that float32 and penalties suit every unit.
-    centre, scale = moments(target.numbers(tables.train[target.name]))
-    learned = standardised(target.numbers(rows[target.name]), (centre, scale))
-    truth = target.numbers(test[target.name])
-    error = truth - (centre + scale * numbers(model, features, rows, learned, test))
-    spread = np.sum((truth - truth.mean()) ** 2)
-    return {
-        "rmse_error": float(np.sqrt(np.mean(error**2))),
-        "r2_score": (
-            float(1 - np.sum(error**2) / spread)
-            if spread > 0
-            else "the target is constant in holdout"
-        ),
-    }
-
-
-def _with_target(table: pd.DataFrame, target: str) -> pd.DataFrame:
-    return table.loc[table[target].notna()]
-
-
-def auroc(truth: np.ndarray, predicted: np.ndarray) -> float | str:
-    """Area under the ROC curve, by ranks (Hanley and McNeil 1982); ties count half.
-
-    Parameters
-    ----------
-    truth : ndarray of int64, shape (n,)
-        Classes in [0, predicted.shape[1]).
-    predicted : ndarray of float64, shape (n, classes)
-        Probabilities. Of two classes only those of the second are read.
-
-    Returns
-    -------
-    float or str
-        In [0, 1]; the reason where ``truth`` has one class.
-    """
-    from scipy.stats import rankdata
-
-    present = np.unique(truth)
-    if len(present) < 2:
-        return "holdout has rows of one class only"
-    positives = [1] if predicted.shape[1] == 2 else present
-    areas = []
-    for positive in positives:
-        ranks = rankdata(predicted[:, positive])[truth == positive]
-        n = len(ranks)
-        areas.append((ranks.mean() - (n + 1) / 2) / (len(truth) - n))
-    return float(np.mean(areas))
-
-
-def f1(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """F1 of each class.
-
-    Returns
-    -------
-    ndarray of float64, shape (classes,)
-        In [0, 1]; NaN for a class that is not in ``truth``.
-    """
-    hits = np.bincount(truth[truth == predicted], minlength=classes)
-    actual = np.bincount(truth, minlength=classes)
-    sizes = actual + np.bincount(predicted, minlength=classes)
-    return np.where(actual > 0, 2 * hits / np.maximum(sizes, 1), np.nan)

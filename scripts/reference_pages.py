@@ -25,10 +25,11 @@ METRICS_HEAD = f"""\
 {NOTICE}
 
 Every number that a record can hold, by the evaluator that declares it. A name tells its direction:
-`*_score` and `*_per_second` are better high, `*_error`, `*_seconds` and `*_mib` better low.
-Leaderboards rank by the metrics marked "ranked". A metric "per class" or "per column" has one value
-for each, under `name[label]`. The version is raised whenever values may change; a board never mixes
-two versions.
+`*_score` and `*_per_second` are better high, `*_error`, `*_seconds`, `*_mib` and `*_count` better
+low. The score of an attack is the attacker's: low is good. Leaderboards rank by the metrics marked
+"ranked", and do not rank a generator beyond a "limit". A metric "per class" or "per column" has one
+value for each, under `name[label]`. The version is raised whenever values may change; a board never
+mixes two versions.
 """
 
 DATASETS_HEAD = f"""\
@@ -77,7 +78,8 @@ def metrics_page() -> str:
 def _metric(metric: Metric) -> list[str]:
     name = f"`{metric.name}`" + (f" per {metric.per}" if metric.per else "")
     ends = [f"{end:g}" for end in (metric.worst, metric.best)]
-    ranked = "ranked" if metric.ranked else ""
+    limit = "" if metric.limit is None else f"limit {metric.limit:g}"
+    ranked = "ranked" if metric.ranked else limit
     return [name, metric.family, metric.direction, *ends, metric.unit, ranked, str(metric.version)]
 
 

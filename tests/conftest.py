@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ import pytest
 from syntharena.bench.cells import Cell
 from syntharena.bench.contracts import Budget
 from syntharena.bench.store import Store
+
+# Before a library with OpenMP is loaded: a process that has started its threads must not fork, and
+# tests fork cells.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 SUITE = {"shape": {"_target_": "syntharena.evaluators.shape.Shape", "about": {"version": 1}}}
 RELEASE = {

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
+import oracle_tables
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-import syntharena.conf
 from syntharena.bench.contracts import Tables
 from syntharena.bench.schema import Column, Schema
+from syntharena.evaluators.associations import correlation_ratio, correlations, cramers_v
+from syntharena.evaluators.contingency import gapless, joint_distance
 from syntharena.evaluators.shape import Shape, column_similarity
-from syntharena.evaluators.trend import (
-    BINS,
-    Trend,
-    contingency_similarities,
-    correlations,
-    inner_edges,
-    joint_distance,
-)
+from syntharena.evaluators.trend import BINS, Trend, contingency_similarities, inner_edges
 
-ROOT = Path(__file__).parent.parent
-ORACLE = ROOT / "scripts" / "oracles" / "sdmetrics_values.py"
 X = Column("x", "continuous", missing=True)
 Y = Column("y", "continuous", missing=True)
 C = Column("c", "categorical", ("a", "b", "c"), missing=True)
+D = Column("d", "datetime")
 numbers = st.lists(st.floats(-1e6, 1e6) | st.just(np.nan), min_size=1, max_size=30)
 
 
@@ -107,7 +97,7 @@ def test_a_wide_contingency_table_is_counted_alike(monkeypatch):
     rng = np.random.default_rng(1)
     first, second = rng.integers(0, 50, (2, 1000))
     dense = joint_distance(first, second, 400)
-    monkeypatch.setattr("syntharena.evaluators.trend.DENSE_CELLS", 10)
+    monkeypatch.setattr("syntharena.evaluators.contingency.DENSE_CELLS", 10)
     assert joint_distance(first, second, 400) == pytest.approx(dense, abs=1e-15)
 
 
@@ -141,45 +131,70 @@ def test_undefined_correlations():
     assert evaluate(Trend(), real, opposite, schema)["trend_score"] == pytest.approx(1 - r)
 
 
-def oracle():
-    spec = importlib.util.spec_from_file_location("sdmetrics_values", ORACLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def real_table(name):
-    folders = [Path(syntharena.conf.__path__[0]) / "dataset" / "tables"]
-    folders += [Path(os.environ["SYNTHARENA_DATA"])] if "SYNTHARENA_DATA" in os.environ else []
-    for folder in folders:
-        if (folder / f"{name}.csv.gz").exists():
-            return folder / f"{name}.csv.gz"
-    pytest.skip(f"{name}.csv.gz is neither shipped nor in SYNTHARENA_DATA")
-
-
 @pytest.mark.parametrize("name", ["german_credit", "adult"])
 def test_values_are_those_of_sdmetrics(name):
-    scripts = oracle()
-    expected = json.loads((ROOT / "tests" / "fixtures" / "sdmetrics.json").read_text())[name]
-    table = scripts.read(real_table(name), scripts.TARGETS[name])
-    for kind in scripts.VARIANTS:
-        sides = scripts.variant(table, kind)
-        columns = []
-        for column in table:
-            if table[column].dtype == float:
-                columns.append(Column(column, "continuous", missing=True))
-            else:
-                values = pd.concat([side[column] for side in sides]).dropna().unique()
-                columns.append(Column(column, "categorical", tuple(sorted(values)), missing=True))
-        schema = Schema(tuple(columns))
-        sides = [schema.conform(side) for side in sides]
+    oracle = oracle_tables.script("sdmetrics_values")
+    expected = oracle_tables.values("sdmetrics")[name]
+    table = oracle_tables.real_table(name)
+    for kind in oracle.VARIANTS:
+        schema, tables = oracle_tables.tables(*oracle.variant(table, kind))
+        sides = tables.train, tables.synthetic
         shape, trend = expected[kind]["shape"], expected[kind]["trend"]
         found = evaluate(Shape(), *sides, schema)
         by_column = [found[f"column_shape_score[{column.name}]"] for column in schema]
         assert by_column == pytest.approx(shape, abs=1e-9)
         assert found["shape_score"] == pytest.approx(np.mean(shape), abs=1e-9)
-        mixed = [a.is_discrete or b.is_discrete for a, b in combinations(columns, 2)]
+        mixed = [a.is_discrete or b.is_discrete for a, b in combinations(schema, 2)]
         pairs = list(contingency_similarities(*sides, schema))
         assert pairs == pytest.approx(np.array(trend)[mixed], abs=1e-9)
         found = evaluate(Trend(), *sides, schema)
         assert found["trend_score"] == pytest.approx(np.mean(trend), abs=1e-9)
+
+
+def test_pictures_show_every_column_the_worst_first_and_associations():
+    matplotlib = pytest.importorskip("matplotlib.figure")
+    schema = Schema((X, Y, C, Column("n", "integer", missing=True), D))
+    rng = np.random.default_rng(0)
+    real = schema.assemble(
+        {
+            "x": series(X, rng.normal(size=50)),
+            "y": series(Y, np.full(50, 2.0)),
+            "c": series(C, rng.integers(-1, 3, 50)),
+            "n": schema["n"].from_numbers(rng.integers(0, 200, 50).astype(float)),
+            "d": schema["d"].from_numbers(rng.integers(0, 10**9, 50).astype(float)),
+        }
+    )
+    synthetic = real.assign(c=series(C, [0] * 50), n=schema["n"].from_numbers(np.full(50, np.nan)))
+    tables = Tables(real, real, real, synthetic)
+    nothing = np.random.default_rng(0)
+    shapes = Shape().pictures(tables, schema=schema, rng=nothing)
+    assert [picture.title.partition(" ")[0] for picture in shapes[:2]] == ["n", "c"]
+    assert len(shapes) == len(schema)
+    (trend,) = Trend().pictures(tables, schema=schema, rng=nothing)
+    for picture in (*shapes, trend):
+        axes = matplotlib.Figure().add_subplot()
+        picture.draw(axes)
+        assert axes.has_data()
+    axes = matplotlib.Figure().add_subplot()
+    trend.draw(axes)
+    drawn = axes.images[0].get_array()
+    assert drawn.shape == (5, 5)
+    assert drawn[0, 4] == 0  # x and d are as they were
+    assert drawn[0, 2] > 0
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_associations_are_scipys(seed):
+    rng = np.random.default_rng(seed)
+    first, second = rng.integers(0, 4, (2, 60))
+    second = np.where(rng.random(60) < 0.5, first, second)
+    table = stats.contingency.crosstab(first, second).count
+    expected = stats.contingency.association(table, method="cramer")
+    assert cramers_v(gapless(first), gapless(second)) == pytest.approx(expected, abs=1e-12)
+    numbers = rng.normal(size=60) + first
+    numbers[:5] = np.nan
+    groups = [numbers[5:][first[5:] == code] for code in np.unique(first[5:])]
+    f = stats.f_oneway(*groups).statistic * (len(groups) - 1) / (55 - len(groups))
+    assert correlation_ratio(first, numbers) == pytest.approx(np.sqrt(f / (1 + f)), abs=1e-9)
+    assert cramers_v(np.zeros(9, int), gapless(first[:9])) == 0
+    assert correlation_ratio(first, np.full(60, 0.1)) == 0

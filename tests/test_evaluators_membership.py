@@ -9,6 +9,7 @@ from canaries import independent
 from scipy.stats import fisher_exact, gaussian_kde
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from syntharena.bench.content import row_hashes
 from syntharena.bench.contracts import Measured, Tables
 from syntharena.bench.schema import Column, Schema
 from syntharena.evaluators import kernels
@@ -25,7 +26,6 @@ from syntharena.evaluators.membership import (
     success,
     top_test_p,
 )
-from syntharena.evaluators.rows import row_hashes
 
 NUMBERS = Schema(
     (

@@ -1,79 +1,25 @@
-"""Nearest against a slow search, known votes and the chance of rows without a memory."""
+"""Nearest against known distances, and against the chance of rows without a memory."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from syntharena.bench import probes
-from syntharena.bench.contracts import Tables
+from syntharena.bench.content import draw_rows, row_hashes
+from syntharena.bench.contracts import Measured, Tables
 from syntharena.bench.schema import Column, Schema
-from syntharena.evaluators.nearest import Nearest, copy_votes, excess, occurrences
-from syntharena.evaluators.neighbours import Encoder, nearest
-from syntharena.evaluators.rows import row_hashes, smallest
+from syntharena.evaluators.nearest import Nearest, excess
 
 MIXED = probes.schemas()["mixed"]
 BITS = Schema(tuple(Column(f"b{i}", "boolean") for i in range(6)))
 
 
-def evaluate(train, holdout, synthetic, schema, rows=10_000, seed=0):
+def evaluate(train, holdout, synthetic, schema, seed=0):
     tables = Tables(train, holdout, holdout, synthetic)
-    rng = np.random.default_rng(seed)
-    return Nearest(rows).evaluate(tables, schema=schema, rng=rng)
-
-
-def slow_distance(first, second, schema, train):
-    total = 0.0
-    for column in schema:
-        a, b = first[column.name], second[column.name]
-        if pd.isna(a) or pd.isna(b):
-            total += 0 if pd.isna(a) and pd.isna(b) else 2
-        elif column.is_discrete:
-            total += 2 * (a != b)
-        else:
-            low, high = column.lower, column.upper
-            if not column.is_bounded:
-                low, high = train[column.name].min(), train[column.name].max()
-            if column.kind == "datetime":
-                a, b = a.timestamp(), b.timestamp()
-            total += min(2, abs(a - b) / (high - low))
-    return total
-
-
-def test_distances_are_those_of_the_definition():
-    free = Column("free", "continuous", missing=True)
-    schema = Schema((*MIXED.columns, free))
-    rng = np.random.default_rng(3)
-    tables = []
-    for rows in (40, 15):
-        table = probes.table(MIXED, rows, rng)
-        numbers = np.where(rng.random(rows) < 0.2, np.nan, rng.normal(0, 3, rows))
-        tables.append(table.assign(free=numbers))
-    train, queries = tables
-    queries = pd.concat([queries, train.iloc[:5]], ignore_index=True)
-    queries.loc[0, "free"] = 1e12
-    encoder = Encoder(schema, train)
-    found = nearest(encoder.encode(queries), encoder.encode(train))
-    for i, query in queries.iterrows():
-        slow = [slow_distance(query, row, schema, train) for _, row in train.iterrows()]
-        assert found.distance[i] == pytest.approx(min(slow), abs=1e-5)
-        assert found.ties[i] == np.sum(np.array(slow) < min(slow) + 1e-6)
-    assert (found.distance[-5:] == 0).all()
-
-
-def test_the_search_does_not_depend_on_its_blocks(monkeypatch):
-    rng = np.random.default_rng(0)
-    train, queries = probes.table(MIXED, 60, rng), probes.table(MIXED, 45, rng)
-    encoder = Encoder(MIXED, train)
-    whole = nearest(encoder.encode(queries), encoder.encode(train))
-    for cells in (1, 100, 60 * 45):
-        monkeypatch.setattr("syntharena.evaluators.neighbours.BLOCK_CELLS", cells)
-        parts = nearest(encoder.encode(queries), encoder.encode(train))
-        assert (parts.distance == whole.distance).all()
-        assert (parts.ties == whole.ties).all()
+    return Nearest().evaluate(tables, schema=schema, rng=np.random.default_rng(seed))
 
 
 def test_hashes_are_equal_exactly_where_rows_are():
@@ -104,32 +50,36 @@ def test_rows_are_drawn_by_content_each_with_the_same_chance():
     hashes = row_hashes(probes.table(MIXED, 200, np.random.default_rng(0)), MIXED)
     order = np.random.default_rng(1).permutation(200)
     for seed in range(5):
-        drawn = smallest(hashes, 20, np.random.default_rng(seed))
-        again = smallest(hashes[order], 20, np.random.default_rng(seed))
+        drawn = draw_rows(hashes, 20, np.random.default_rng(seed))
+        again = draw_rows(hashes[order], 20, np.random.default_rng(seed))
         assert len(drawn) == 20
         assert sorted(hashes[drawn]) == sorted(hashes[order][again])
     rng = np.random.default_rng(2)
-    times = np.bincount(np.concatenate([smallest(hashes, 20, rng) for _ in range(500)]))
+    times = np.bincount(np.concatenate([draw_rows(hashes, 20, rng) for _ in range(500)]))
     # 50 expected, standard deviation 6.7
     assert times.min() > 20
     assert times.max() < 85
 
 
-def test_votes_of_known_copies():
-    synthetic, train, holdout = np.array([1, 2, 3, 4]), np.array([1, 1, 2]), np.array([2, 3])
-    votes = copy_votes(synthetic, train, holdout)
-    assert votes[:3].tolist() == [1, 0.5, 0]
-    assert np.isnan(votes[3])
-    assert excess(np.array([1.0, 1.0]), 0.8) == 1
-    assert excess(np.array([1, np.nan]), 0.8) == pytest.approx(0.5)
-    assert excess(np.array([0.8, 0.0]), 0.8) == 0
+def test_votes_are_scaled_by_chance():
+    assert excess(np.array([1.0, 1.0]), 0.8).value == 1
+    assert excess(np.array([1, 0.8]), 0.8).value == pytest.approx(0.5)
+    assert excess(np.array([0.8, 0.0]), 0.8).value == 0
 
 
-@given(st.lists(st.integers(0, 5)), st.lists(st.integers(0, 5)))
-def test_occurrences_are_counts(values, among):
-    values = np.array(values, dtype=np.int64)
-    found = occurrences(values, np.array(among, dtype=np.int64))
-    assert found.tolist() == [among.count(value) for value in values]
+def test_known_distances_give_known_numbers():
+    schema = Schema((Column("x", "continuous", minimum=0.0, maximum=10.0),))
+    train, holdout, synthetic = (
+        pd.DataFrame({"x": x}) for x in ([0.0, 4.0, 8.0], [1.0, 5.0, 10.0], [0.5, 0.5, 4.0, 9.0])
+    )
+    found = evaluate(train, holdout, synthetic, schema)
+    # votes: 1/2, 1/2, 1, 1/2; chance is 1/2
+    assert found["dcr_share_error"].value == pytest.approx(0.25)
+    assert found["dcr_share_excess_error"].value == 0
+    # median of 0.5, 0.5, 0, 1 over that of 1, 1, 2
+    assert found["dcr_ratio_score"] == pytest.approx(0.5)
+    ratios = np.mean([1 / 3, 1 / 3, 2 / 6]), np.mean([0.5 / 3.5, 0.5 / 3.5, 0, 1 / 5])
+    assert found["nndr_shortfall_error"].value == pytest.approx(ratios[0] - ratios[1])
 
 
 def continuous(rows, rng, columns=4):
@@ -143,15 +93,15 @@ def test_a_copier_is_caught_with_and_without_noise():
     rng = np.random.default_rng(0)
     train, holdout = continuous(1200, rng), continuous(300, rng)
     copy = train.iloc[rng.integers(0, 1200, 1000)].reset_index(drop=True)
-    assert evaluate(train, holdout, copy, NORMAL) == {
-        "dcr_share_error": 1.0,
-        "exact_match_excess_error": 1.0,
-    }
+    found = evaluate(train, holdout, copy, NORMAL)
+    assert found["dcr_share_error"] == Measured(1.0, 1.0, 1.0)
+    assert found["dcr_ratio_score"] == 0
+    assert found["nndr_shortfall_error"].low > 0.5
     noisy = evaluate(train, holdout, copy + rng.normal(0, 0.01, copy.shape), NORMAL)
-    assert noisy["dcr_share_error"] > 0.95
-    assert noisy["exact_match_excess_error"] == 0
-    tenth = pd.concat([copy[:100], continuous(900, rng)], ignore_index=True)
-    assert evaluate(train, holdout, tenth, NORMAL)["exact_match_excess_error"] == 0.1
+    assert noisy["dcr_share_error"].value > 0.95
+    assert noisy["dcr_ratio_score"] < 0.2
+    equal = evaluate(train[:300], holdout, train[:300], NORMAL)
+    assert equal["dcr_share_excess_error"].value == 0.5
 
 
 @pytest.mark.parametrize("schema", [NORMAL, BITS], ids=["no ties", "nothing but ties"])
@@ -163,32 +113,48 @@ def test_rows_without_a_memory_vote_by_chance_although_sides_differ_in_size(sche
             train, holdout, fresh = (continuous(n, rng) for n in (160, 40, 200))
         else:
             train, holdout, fresh = (probes.table(BITS, n, rng) for n in (160, 40, 200))
-        found = evaluate(train, holdout, fresh, schema)
-        swapped = evaluate(holdout, train, fresh, schema)
-        for key, value in found.items():
-            # one of the two is clipped at 0; the other holds it in units of 160 / 40
-            signed.append((key, value - 4 * swapped[key]))
-    for key in ("dcr_share_error", "exact_match_excess_error"):
-        values = np.array([value for name, value in signed if name == key])
-        assert abs(values.mean()) <= 4 * values.std() / np.sqrt(len(values)) + 1e-12
+        found = evaluate(train, holdout, fresh, schema)["dcr_share_error"]
+        swapped = evaluate(holdout, train, fresh, schema)["dcr_share_error"]
+        # one of the two is clipped at 0; the other holds it in units of 160 / 40
+        signed.append(found.value - 4 * swapped.value)
+    values = np.array(signed)
+    assert abs(values.mean()) <= 4 * values.std() / np.sqrt(len(values)) + 1e-12
 
 
-def test_fewer_measured_rows_estimate_the_same_share():
+def test_fresh_rows_are_as_far_from_train_as_holdout_rows():
+    rng = np.random.default_rng(1)
+    train, holdout, fresh = (continuous(1500, rng) for _ in range(3))
+    found = evaluate(train, holdout, fresh, NORMAL)
+    assert found["dcr_share_error"].value < 0.1
+    assert found["dcr_share_excess_error"].value < 0.05
+    assert found["dcr_ratio_score"] > 0.93
+    assert found["nndr_shortfall_error"].value < 0.03
+
+
+def test_the_share_of_the_field_loses_ties_and_cuts_the_larger_side():
     rng = np.random.default_rng(0)
-    train, holdout = continuous(800, rng), continuous(800, rng)
-    half = pd.concat([train[:400], holdout[:200], continuous(600, rng)], ignore_index=True)
-    everything = evaluate(train, holdout, half, NORMAL)["dcr_share_error"]
-    parts = [
-        evaluate(train, holdout, half, NORMAL, rows=300, seed=s)["dcr_share_error"]
-        for s in range(20)
-    ]
-    assert np.mean(parts) == pytest.approx(everything, abs=0.04)
-    assert np.std(parts) > 0
+    train, holdout, fresh = (probes.table(BITS, n, rng) for n in (400, 100, 300))
+    found = evaluate(train, holdout, fresh, BITS)["dcr_share_excess_error"]
+    assert found == Measured(0.0, 0.0, 0.0)  # nearly all rows tie, and no tie is a vote for train
 
 
-def test_bad_row_limits_and_empty_sides():
-    with pytest.raises(ValueError, match="rows must be at least 1, got 0"):
-        Nearest(0)
+def test_what_cannot_be_measured_says_why():
     table = continuous(5, np.random.default_rng(0))
     values = evaluate(table, table[:0], table, NORMAL)
     assert set(values.values()) == {"holdout has no rows"}
+    assert evaluate(table[:1], table, table, NORMAL)["nndr_shortfall_error"] == "train has one row"
+    copied = evaluate(table, table, table, NORMAL)
+    assert copied["dcr_ratio_score"] == "half of the holdout rows equal a train row"
+
+
+def test_the_picture_shows_both_sides():
+    figure = Figure()
+    axes = figure.subplots()
+    rng = np.random.default_rng(0)
+    train, holdout, synthetic = (continuous(50, rng) for _ in range(3))
+    tables = Tables(train, holdout, holdout, synthetic)
+    (picture,) = Nearest().pictures(tables, schema=NORMAL, rng=rng)
+    picture.draw(axes)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["holdout", "synthetic"]
+    nothing = Tables(train, holdout[:0], holdout, synthetic)
+    assert Nearest().pictures(nothing, schema=NORMAL, rng=rng) == []

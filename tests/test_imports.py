@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CONTRACTS = {"contracts", "schema", "ledger"}
+CONTRACTS = {"contracts", "schema", "ledger", "content"}
 STATISTICS = {"leaderboard", "board", "bootstrap", "grid", "standings", "statuses"}
 CONFIGURATION = {"config"}  # the only module that may know Hydra and OmegaConf
 

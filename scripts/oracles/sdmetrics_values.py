@@ -1,4 +1,4 @@
-"""Values of SDMetrics for the tests of Shape and Trend: tests/fixtures/sdmetrics.json.
+"""Values of SDMetrics for Shape, Trend and Detection: tests/fixtures/sdmetrics.json.
 
 Runs in an environment of its own that holds sdmetrics==0.32.0 and nothing of this project:
 
@@ -7,6 +7,8 @@ Runs in an environment of its own that holds sdmetrics==0.32.0 and nothing of th
 Pairs are scored by SDMetrics' own pair metrics, averaged as its report does with both thresholds at
 0. The report itself is not asked: since 0.2x it leaves out pairs whose real correlation is at most
 0.5 (association 0.3), bins each table by its own extremes, and draws 50,000 rows without a seed.
+LogisticDetection draws its folds from numpy's global generator, seeded here, and is handed columns
+sorted by name.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ import json
 import sys
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 TARGETS = {"german_credit": "class", "adult": "income"}
 ROWS = 5000
-VARIANTS = ("rolled", "noised", "holes")
+VARIANTS = ("rolled", "noised", "holes", "drifted")
+FOLD_SEED = 0
 
 
 def read(path: Path, target: str) -> pd.DataFrame:
@@ -37,6 +41,10 @@ def variant(table: pd.DataFrame, kind: str) -> tuple[pd.DataFrame, pd.DataFrame]
     """Make a (real, synthetic) pair from a table by arithmetic alone, without random numbers."""
     real, synthetic = table.copy(), table.copy()
     rows = np.arange(len(table))
+    if kind == "drifted":  # the more often a row, the further up it stands
+        first = next(name for name in table if table[name].dtype == float)
+        synthetic = real.sort_values(first, kind="stable").iloc[rows**2 // len(rows)]
+        return real, synthetic.reset_index(drop=True)
     for position, name in enumerate(table, start=1):
         values = table[name]
         if kind == "rolled":
@@ -51,8 +59,8 @@ def variant(table: pd.DataFrame, kind: str) -> tuple[pd.DataFrame, pd.DataFrame]
     return real, synthetic
 
 
-def values(real: pd.DataFrame, synthetic: pd.DataFrame) -> dict[str, list[float]]:
-    """Score all columns and all pairs, in table order."""
+def values(real: pd.DataFrame, synthetic: pd.DataFrame) -> dict[str, Any]:
+    """Score all columns and all pairs, in table order, and the table."""
     from sdmetrics.column_pairs import ContingencySimilarity, CorrelationSimilarity
     from sdmetrics.single_column import KSComplement, TVComplement
 
@@ -69,7 +77,26 @@ def values(real: pd.DataFrame, synthetic: pd.DataFrame) -> dict[str, list[float]
             trend.append(CorrelationSimilarity.compute(*sides))
         else:
             trend.append(ContingencySimilarity.compute(*sides, continuous_column_names=binned))
-    return {"shape": [float(x) for x in shape], "trend": [float(x) for x in trend]}
+    return {
+        "shape": [float(x) for x in shape],
+        "trend": [float(x) for x in trend],
+        "detection": detection(real, synthetic),
+    }
+
+
+def detection(real: pd.DataFrame, synthetic: pd.DataFrame) -> float | None:
+    """Score the whole table by LogisticDetection, which refuses categories new to it (None)."""
+    from sdmetrics.single_table import LogisticDetection
+
+    names = sorted(real)
+    if any(
+        set(synthetic[name].dropna()) - set(real[name])
+        for name in names
+        if real[name].dtype == object
+    ):
+        return None
+    np.random.seed(FOLD_SEED)  # noqa: NPY002 - SDMetrics takes no generator
+    return float(LogisticDetection.compute(real[names].copy(), synthetic[names].copy()))
 
 
 def main(tables: Path, out: Path) -> None:
