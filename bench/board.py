@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+HEADLINES = 6  # columns that fit beside each other
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -174,3 +176,10 @@ class Leaderboard:
     metrics: dict[str, Mapping[str, Any]]
     notes: tuple[Note, ...]
     cells: pd.DataFrame
+
+
+def headlines(leaderboard: Leaderboard, board: Board) -> list[str]:
+    """Choose the metrics that stand for the board: ranked ones, then the time to fit."""
+    ranked = [name for name in board.metrics if leaderboard.metrics[name]["ranked"]]
+    last = [name for name in ("fit_seconds",) if name in board.metrics]
+    return ranked[: HEADLINES - len(last)] + last

@@ -22,7 +22,7 @@ import pandas as pd
 
 from .board import Board, Incident, Leaderboard, Note, Table
 from .grid import SEEDS, Grid, read
-from .standings import Block, mean, tables
+from .standings import Block, beyond_limit, mean, tables
 
 BoardKey = tuple[str, float, float, str]
 KEY = ("scenario", "epsilon", "delta", "neighbours")
@@ -233,18 +233,23 @@ def _board_notes(block: Block) -> Iterator[Note]:
 
 
 def _photocopier(block: Block) -> Iterator[Note]:
-    """Say loudly where no ranked privacy metric puts the copy of train below every generator."""
+    """Say loudly where nothing stops the copy of train.
+
+    That is, where no limit keeps it out of the ranking and no ranked privacy metric puts it below
+    every generator.
+    """
     judges = [
         metric["family"] == "privacy" and metric["ranked"] for metric in block.metrics.values()
     ]
-    if not any(judges):
+    copies = np.array([role == "copy" for _, role in block.rows])
+    stopped = beyond_limit(block)[copies].any(axis=(0, 2))
+    if not any(judges) and not stopped.any():
         yield Note("A PHOTOCOPIER PASSES HERE: this board has no ranked privacy metric.", True)
         return
     scores = (block.sign * mean(block.values, axis=2))[..., judges]
-    copies = np.array([role == "copy" for _, role in block.rows])
     copy = np.fmax.reduce(scores[copies], axis=0, initial=np.nan)
     rival = np.fmin.reduce(scores[~block.is_reference], axis=0, initial=np.nan)
-    passes = ~np.isnan(rival).all(axis=1) & ~(copy < rival).any(axis=1)
+    passes = ~np.isnan(rival).all(axis=1) & ~(copy < rival).any(axis=1) & ~stopped
     if passes.any():
         where = ", ".join(block.datasets[dataset] for dataset in np.flatnonzero(passes))
         yield Note(

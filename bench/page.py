@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from . import templates
-from .board import Board, Estimate, Leaderboard, Row
+from .board import Board, Estimate, Leaderboard, Row, headlines
 from .escape import decimals, interval, number, visible
 
 PLOT_WIDTH, LABEL_WIDTH, ROW_HEIGHT = 460, 150, 20
@@ -28,7 +28,8 @@ def _board(leaderboard: Leaderboard, board: Board) -> dict[str, Any]:
     statuses = {status for row in board.plain.rows for status in row.statuses}
     return {
         "board": board,
-        "families": [(family, len(list(names))) for family, names in by_family],
+        "headlines": headlines(leaderboard, board),
+        "families": [(family, list(names)) for family, names in by_family],
         "tables": [
             {"title": table.title, "imputation": table.imputation, "groups": _groups(board, rows)}
             for table in tables
@@ -53,7 +54,7 @@ def _row(board: Board, row: Row) -> dict[str, Any]:
         "row": row,
         "mean_rank": _value(row.mean_rank),
         "imputed": f"{100 * row.imputed:.1f} %" if row.imputed else "",
-        "values": [_value(row.estimates.get(name)) for name in board.metrics],
+        "values": {name: _value(row.estimates.get(name)) for name in board.metrics},
     }
 
 

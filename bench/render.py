@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .board import Board, Estimate, Leaderboard, Row, Table
+from .board import Board, Estimate, Leaderboard, Row, Table, headlines
 from .csv_tables import to_csv, to_tidy_csv
 from .escape import interval, latex, markdown, number, plus_minus, visible
 from .page import to_html
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["to_csv", "to_html", "to_latex", "to_markdown", "to_text", "to_tidy_csv", "write"]
 
-HEADLINES = 6  # columns that fit beside each other
 MEANS = "Values are means over datasets of means over seeds"
 INTERVAL = "95 % hierarchical bootstrap interval (datasets, then seeds)"
 
@@ -58,13 +57,6 @@ def _replace(path: Path, text: str) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def headlines(leaderboard: Leaderboard, board: Board) -> list[str]:
-    """Choose the metrics that stand for the board: ranked ones, then the time to fit."""
-    ranked = [name for name in board.metrics if leaderboard.metrics[name]["ranked"]]
-    last = [name for name in ("fit_seconds",) if name in board.metrics]
-    return ranked[: HEADLINES - len(last)] + last
 
 
 def _arrow(leaderboard: Leaderboard, name: str) -> str:

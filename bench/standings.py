@@ -68,6 +68,12 @@ class Block:
         higher = [metric["direction"] == "higher" for metric in self.metrics.values()]
         return np.where(np.array(higher, dtype=bool), 1.0, -1.0)
 
+    @property
+    def limits(self) -> np.ndarray:
+        """Worst values with which a row is ranked, NaN where any will do: shape (metrics,)."""
+        limits = [metric.get("limit") for metric in self.metrics.values()]
+        return np.array([np.nan if limit is None else limit for limit in limits], dtype=np.float64)
+
     def impute(self) -> np.ndarray:
         """Values, with holes filled by the worst seed-mean among the dataset's reference rows.
 
@@ -146,14 +152,16 @@ def _absent(block: Block, row: int) -> str:
 def _beyond_limit(block: Block, row: int) -> str:
     """Name a metric that a row's own values put beyond the limit of what is ranked."""
     means = mean(block.values[row], axis=1)
-    for column, (name, metric) in enumerate(block.metrics.items()):
-        if (limit := metric.get("limit")) is None:
-            continue
-        worse = block.sign[column] * (means[:, column] - limit) < 0
-        for dataset in np.flatnonzero(worse):
-            value = f"{means[dataset, column]:.3g}"
-            return f"{name} is {value} on {block.datasets[dataset]}, the limit is {limit:g}"
+    for dataset, metric in np.argwhere(beyond_limit(block)[row]):
+        name = list(block.metrics)[metric]
+        value, limit = means[dataset, metric], block.limits[metric]
+        return f"{name} is {value:.3g} on {block.datasets[dataset]}, the limit is {limit:g}"
     return ""
+
+
+def beyond_limit(block: Block) -> np.ndarray:
+    """Whether the mean over seeds lies beyond a metric's limit: rows x datasets x metrics."""
+    return block.sign * (mean(block.values, axis=2) - block.limits) < 0
 
 
 def _first_hole(block: Block, hole: np.ndarray, text: str) -> str:

@@ -241,6 +241,17 @@ def test_row_beyond_a_limit_is_shown_and_not_ranked():
         assert row(table, "honest").position == 1
 
 
+def test_a_photocopier_that_a_limit_stops_raises_no_alarm():
+    worse = scored("g", leak=0.95)  # so no ranked metric puts the copy below every generator
+    alarms = []
+    for limit in (None, 0.5):
+        declared = DECLARED | {"leak_error": DECLARED["leak_error"] | {"limit": limit}}
+        records = [{**r, "declared": declared} for r in [*references(), worse]]
+        notes = compile(records).boards[0].notes
+        alarms.append([note.alarm for note in notes].count(True))
+    assert alarms == [1, 0]
+
+
 # Coverage and imputation
 
 
