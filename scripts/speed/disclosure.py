@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
+from side_by_side import Timing, measured, schema_of, timed, train_and_holdout
 
 ATTACKS = ("univariate", "multivariate", "linkability", "inference")
 HALF = ("age", "workclass", "education", "race", "sex", "income")  # the other columns are the other
@@ -47,62 +44,25 @@ def main() -> None:
     for attack in ATTACKS:
         cells = []
         for side, python in (("ours", sys.executable), ("anonymeter", options.oracle)):
-            cells.append(f"{side} {measured(python, side, attack, options)}")
+            arguments = [options.csv, options.oracle, "--worker", attack, "--side", side]
+            arguments += ["--attacks", options.attacks, "--rows", options.rows]
+            cells.append(f"{side} {measured(python, __file__, arguments, options.seconds)}")
         print(f"  {attack:13} {cells[0]:28} {cells[1]}", flush=True)
 
 
-def measured(python: str, side: str, attack: str, options: argparse.Namespace) -> str:
-    """Run one attack in a process of its own."""
-    command = [python, __file__, options.csv, options.oracle, "--worker", attack, "--side", side]
-    command += ["--attacks", str(options.attacks), "--rows", str(options.rows)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            command, env=environment, timeout=options.seconds, capture_output=True, text=True
-        )
-    except subprocess.TimeoutExpired:
-        return f"not done in {options.seconds} s"
-    if done.returncode:
-        return done.stderr.strip().splitlines()[-1]
-    seconds, mib = json.loads(done.stdout.splitlines()[-1])
-    return f"{seconds:8.2f} s {mib:6.0f} MiB"
-
-
 def made(csv: str, rows: int) -> dict[str, pd.DataFrame]:
-    """Cut train and holdout from the file; a repeated file has its weights shifted."""
-    table = pd.read_csv(csv, na_values=["?"], skipinitialspace=True)
-    copies = -(-(rows + rows // 2) // len(table))
-    parts = [table.assign(fnlwgt=table["fnlwgt"] + 7 * copy) for copy in range(copies)]
-    table = pd.concat(parts, ignore_index=True)
-    table = table.iloc[np.random.default_rng(0).permutation(len(table))].reset_index(drop=True)
-    train, holdout = table[:rows], table[rows : rows + rows // 2].reset_index(drop=True)
+    """Make train, holdout, and train with two columns rolled."""
+    train, holdout = train_and_holdout(csv, rows)
     rolled = {name: np.roll(train[name], 97) for name in ("occupation", "age")}
     return {"train": train, "holdout": holdout, "synthetic": train.assign(**rolled)}
 
 
-def timed(attack) -> tuple[float, float]:
-    """CPU seconds of a call, and the process's peak memory in MiB."""
-    started = time.process_time()
-    attack()
-    seconds = time.process_time() - started
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def ours(attack: str, frames: dict[str, pd.DataFrame], attacks: int) -> tuple[float, float]:
+def ours(attack: str, frames: dict[str, pd.DataFrame], attacks: int) -> Timing:
     """Time an attack of ours."""
     from syntharena.bench.contracts import Tables
-    from syntharena.bench.schema import Column, Schema
     from syntharena.evaluators import guesses, risk, singling_out
 
-    columns = []
-    for name, series in pd.concat(frames.values()).items():
-        missing = bool(series.isna().any())
-        if pd.api.types.is_numeric_dtype(series):
-            columns.append(Column(str(name), "integer", missing=missing))
-        else:
-            known = tuple(sorted(series.dropna().unique()))
-            columns.append(Column(str(name), "categorical", known, missing=missing))
-    schema = Schema(tuple(columns))
+    schema = schema_of(frames.values())
     train, holdout, synthetic = (
         schema.conform(frames[name]) for name in ("train", "holdout", "synthetic")
     )
@@ -115,10 +75,13 @@ def ours(attack: str, frames: dict[str, pd.DataFrame], attacks: int) -> tuple[fl
     }[attack]
     import scipy.special  # noqa: F401
 
-    return timed(lambda: risk.mean_risk(run()))
+    def attacked() -> None:
+        risk.mean_risk(run())
+
+    return timed(attacked)
 
 
-def anonymeter(attack: str, frames: dict[str, pd.DataFrame], attacks: int) -> tuple[float, float]:
+def anonymeter(attack: str, frames: dict[str, pd.DataFrame], attacks: int) -> Timing:
     """Time an attack of anonymeter, compiled before on a few rows."""
     from anonymeter.evaluators import (
         InferenceEvaluator,

@@ -19,17 +19,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from side_by_side import adult, measured, schema_of, timed
 
 ROWS = (32_561, 300_000)
 
@@ -50,42 +48,25 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         real, synthetic = made(options.csv, options.rows[0])
         prepare = {"ours": ours, "oracle": oracle}[options.side]
-        print(json.dumps(timed(prepare(options.worker, real, synthetic))))
+        seconds, mib, _ = timed(prepare(options.worker, real, synthetic))
+        print(json.dumps((seconds, mib, None)))
         return
     for rows in options.rows:
         print(f"{rows} train and {rows} synthetic rows: CPU seconds, MiB at the peak")
         for metric in OURS:
             cells = []
             for side, python in (("ours", sys.executable), ("oracle", options.oracle)):
-                cells.append(f"{side} {measured(python, side, metric, rows, options)}")
+                arguments = [options.csv, options.oracle, "--worker", metric, "--side", side]
+                arguments += ["--rows", rows, "--gib", options.gib]
+                known = side == "ours" or metric in ORACLE
+                found = measured(python, __file__, arguments, options.seconds) if known else "-"
+                cells.append(f"{side} {found}")
             print(f"  {metric:22} {cells[0]:28} {cells[1]}", flush=True)
-
-
-def measured(python: str, side: str, metric: str, rows: int, options: argparse.Namespace) -> str:
-    """Run one metric in a process of its own."""
-    if side == "oracle" and metric not in ORACLE:
-        return "-"
-    command = [python, "-W", "ignore", __file__, options.csv, options.oracle]
-    command += ["--worker", metric, "--side", side, "--rows", str(rows), "--gib", str(options.gib)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            command, env=environment, timeout=options.seconds, capture_output=True, text=True
-        )
-    except subprocess.TimeoutExpired:
-        return f"not done in {options.seconds} s"
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or ["killed"])[-1][:70]
-    seconds, mib = json.loads(done.stdout.splitlines()[-1])
-    return f"{seconds:8.2f} s {mib:6.0f} MiB"
 
 
 def made(csv: str, rows: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Make train and synthetic; numbers are float64, the others text."""
-    table = pd.read_csv(csv, na_values=["?"], skipinitialspace=True)
-    copies = -(-rows // len(table))
-    parts = [table.assign(fnlwgt=table["fnlwgt"] + 7 * copy) for copy in range(copies)]
-    real = pd.concat(parts, ignore_index=True)[:rows].reset_index(drop=True)
+    real = adult(csv, rows)[:rows]
     for name in real:
         numeric = pd.api.types.is_numeric_dtype(real[name])
         real[name] = real[name].astype("float64" if numeric else object)
@@ -95,14 +76,6 @@ def made(csv: str, rows: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         for place, name in enumerate(real, start=1)
     }
     return real, pd.DataFrame(rolled)
-
-
-def timed(run: Callable[[], object]) -> tuple[float, float]:
-    """CPU seconds of a call, and the process's peak memory in MiB."""
-    started = time.process_time()
-    run()
-    seconds = time.process_time() - started
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 # What a metric is here: module, class of its evaluator and its options, or a detector.
@@ -125,16 +98,8 @@ def ours(metric: str, real: pd.DataFrame, synthetic: pd.DataFrame) -> Callable[[
     from importlib import import_module
 
     from syntharena.bench.contracts import Tables
-    from syntharena.bench.schema import Column, Schema
 
-    columns = []
-    for name in real:
-        if real[name].dtype == float:
-            columns.append(Column(name, "integer", missing=True))
-        else:
-            known = tuple(sorted(real[name].dropna().unique()))
-            columns.append(Column(name, "categorical", known, missing=True))
-    schema = Schema(tuple(columns))
+    schema = schema_of([real])
     sides = schema.conform(real), schema.conform(synthetic)
     tables, rng = Tables(sides[0], sides[0], sides[0], sides[1]), np.random.default_rng(0)
     for library in ("scipy.special", "scipy.sparse", "sklearn.linear_model", "xgboost"):

@@ -14,14 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
+from side_by_side import Timing, measured, schema_of, timed, train_and_holdout
 
 OURS = ("xgboost", "linear", "forest", "mlp", "queries", "tabsyn_mle")
 SDMETRICS = (
@@ -54,69 +51,31 @@ def main() -> None:
             (options.oracle, "sdmetrics", SDMETRICS),
         ):
             for worker in workers:
-                found = measured(python, worker, rows, options)
+                arguments = [options.csv, options.oracle, "--worker", worker, "--rows", rows]
+                found = measured(python, __file__, arguments, options.seconds)
                 print(f"  {side:9} {worker:30} {found}", flush=True)
 
 
-def measured(python: str, worker: str, rows: int, options: argparse.Namespace) -> str:
-    """Run one model in a process of its own."""
-    command = [python, __file__, options.csv, options.oracle]
-    command += ["--worker", worker, "--rows", str(rows)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            command, env=environment, timeout=options.seconds, capture_output=True, text=True
-        )
-    except subprocess.TimeoutExpired:
-        return f"not done in {options.seconds} s"
-    if done.returncode:
-        return done.stderr.strip().splitlines()[-1]
-    seconds, mib, score = json.loads(done.stdout.splitlines()[-1])
-    return f"{seconds:8.2f} s {mib:6.0f} MiB  {score}"
-
-
 def made(csv: str, rows: int) -> dict[str, pd.DataFrame]:
-    """Cut train and holdout from the file; a repeated file has its numbers shifted."""
-    table = pd.read_csv(csv, na_values=["?"], skipinitialspace=True)
-    copies = -(-(rows + rows // 2) // len(table))
-    parts = [table.assign(fnlwgt=table["fnlwgt"] + 7 * copy) for copy in range(copies)]
-    table = pd.concat(parts, ignore_index=True)
-    rng = np.random.default_rng(0)
-    table = table.iloc[rng.permutation(len(table))].reset_index(drop=True)
-    train, holdout = table[:rows], table[rows : rows + rows // 2].reset_index(drop=True)
-    synthetic = train.iloc[rng.integers(0, rows, rows)].reset_index(drop=True)
+    """Make train, holdout and a bootstrap of train."""
+    train, holdout = train_and_holdout(csv, rows)
+    drawn = np.random.default_rng(0).integers(0, rows, rows)
+    synthetic = train.iloc[drawn].reset_index(drop=True)
     return {"train": train, "holdout": holdout, "synthetic": synthetic}
 
 
-def timed(score) -> tuple[float, float, str]:
-    """CPU seconds of a call, the process's peak memory in MiB, and what the call returned."""
-    started = time.process_time()
-    found = score()
-    seconds = time.process_time() - started
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, found
-
-
-def ours(worker: str, frames: dict[str, pd.DataFrame]) -> tuple[float, float, str]:
+def ours(worker: str, frames: dict[str, pd.DataFrame]) -> Timing:
     """Time an evaluator of ours, or one model of ``utility`` by both routes."""
     from importlib import import_module
 
     from syntharena.bench.contracts import Tables
-    from syntharena.bench.schema import Column, Schema
     from syntharena.evaluators.queries import Queries
     from syntharena.evaluators.tabsyn_mle import TabsynMle
     from syntharena.evaluators.utility import Utility
 
     for module in ("xgboost", "sklearn.ensemble", "sklearn.linear_model", "sklearn.neural_network"):
         import_module(module)
-    columns = []
-    for name, series in pd.concat(frames.values()).items():
-        missing = bool(series.isna().any())
-        if pd.api.types.is_numeric_dtype(series):
-            columns.append(Column(str(name), "integer", missing=missing))
-        else:
-            known = tuple(sorted(series.dropna().unique()))
-            columns.append(Column(str(name), "categorical", known, missing=missing))
-    schema = Schema(tuple(columns), TARGET, "binary")
+    schema = schema_of(frames.values(), TARGET)
     train, holdout, synthetic = (
         schema.conform(frames[name]) for name in ("train", "holdout", "synthetic")
     )
@@ -133,7 +92,7 @@ def ours(worker: str, frames: dict[str, pd.DataFrame]) -> tuple[float, float, st
     return timed(score)
 
 
-def sdmetrics(worker: str, frames: dict[str, pd.DataFrame]) -> tuple[float, float, str]:
+def sdmetrics(worker: str, frames: dict[str, pd.DataFrame]) -> Timing:
     """Time a model of SDMetrics; it takes no missing category."""
     from sdmetrics import single_table
 
