@@ -11,6 +11,7 @@ KINDS = {
     "generators": "generator",
     "datasets": "dataset",
     "evaluators": "evaluator",
+    "suites": "suite",
     "scenarios": "scenario",
     "privacy": "privacy",
 }
@@ -31,4 +32,7 @@ def entries(group: str, config_dir: Path | None = None) -> list[tuple[str, str]]
 def _summary(group: str, found: dict[str, Any]) -> str:
     if group == "privacy":
         return f"epsilon {found['epsilon']:g}, delta {found['delta']:g}"
+    if group == "suite":  # what it takes: evaluators, or another suite
+        taken = (next(iter(e.values())) if isinstance(e, dict) else e for e in found["defaults"])
+        return ", ".join(name for name in taken if name != "_self_")
     return " ".join(str((found.get("about") or found).get("summary") or "").split())
