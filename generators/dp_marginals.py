@@ -130,6 +130,11 @@ class DpMarginals:
         ]
         return self
 
+    @property
+    def parameters(self) -> int:
+        """How many shares were learned."""
+        return sum(map(len, self.shares_))
+
     def sample(self, n: int, *, rng: np.random.Generator) -> pd.DataFrame:
         """Draw ``n`` rows, each column on its own."""
         pairs = zip(self.grids_, self.shares_, strict=True)

@@ -99,6 +99,12 @@ class GaussianCopula(NotPrivate):
         self.correlation_ = _correlation(scores)
         return self
 
+    @property
+    def parameters(self) -> int:
+        """How many values and correlations were learned."""
+        pairs = len(self.marginals_) * (len(self.marginals_) - 1) // 2
+        return pairs + sum(len(marginal.known) for marginal in self.marginals_)
+
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None
     ) -> pd.DataFrame:

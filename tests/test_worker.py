@@ -63,6 +63,16 @@ def test_every_bad_end_has_its_status_and_reason(run, name, limits, status, reas
     assert record["metrics"] == {}
 
 
+def test_what_fit_learned_is_counted_and_scored_as_a_cost(worker, make_cell):
+    marginals = {"_target_": "syntharena.generators.dp_marginals.DpMarginals", "bins": 4}
+    cost = {"_target_": "syntharena.evaluators.cost.Cost"}
+    record = worker.run(make_cell(marginals, evaluators={"cost": cost}))
+    # x and visits in four cells each, three cities, two labels
+    assert record["metrics"]["parameters_count"] == 4 + 4 + 3 + 2
+    assert record["cost"]["evaluate_seconds"] > 0
+    assert "peak_gpu_mib was not measured" in record["unavailable"]["peak_gpu_mib"]
+
+
 def test_a_hang_is_ended_soon_after_its_limit(run):
     assert run("Hangs", limits={"seconds": 0.5})["seconds"] < 0.5 + 10
 
