@@ -154,7 +154,9 @@ class TabddpmCatboost:
         model = CatBoostClassifier(**options)
         model.fit(*_xy(rows, schema), eval_set=_xy(stopping, schema))
         predicted = np.zeros((len(test), len(target.categories)))
-        predicted[:, model.classes_.astype(int)] = model.predict_proba(_features(test, schema))
+        predicted[:, np.asarray(model.classes_, dtype=np.int64)] = model.predict_proba(
+            _features(test, schema)
+        )
         return predicted
 
 
