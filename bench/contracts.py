@@ -253,6 +253,10 @@ class Tables:
     cost: Mapping[str, float] = field(default_factory=dict)
     _shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    def lacking(self, *sides: str) -> str | None:
+        """Say which of these tables, the first of them, has no rows."""
+        return next((f"{side} has no rows" for side in sides if getattr(self, side).empty), None)
+
     def once(self, key: Any, make: Callable[[], T]) -> T:
         """Return what ``make`` builds, built once per cell: encodings, neighbour searches."""
         if key not in self._shared:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -208,6 +208,11 @@ class Column:
         if self.kind == "datetime":
             return series.astype("datetime64[s]")
         return pd.Series(series.to_numpy(dtype=np.float64).astype(self.dtype), name=self.name)
+
+
+def by_name(columns: Iterable[Column]) -> tuple[Column, ...]:
+    """Put columns in the order of their names, so that nothing depends on that of the table."""
+    return tuple(sorted(columns, key=lambda column: column.name))
 
 
 @dataclass(frozen=True)

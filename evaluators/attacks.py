@@ -18,6 +18,7 @@ from ..bench.content import row_hashes
 from ..bench.schema import Column, Schema
 from .features import Features
 from .kernels import Density, Projection
+from .matches import row_counts
 from .neighbours import Encoded, Encoder, Neighbours, counts_within, knn
 
 NEIGHBOURS = 5  # of the density ratio and of the local likelihood
@@ -116,10 +117,8 @@ def _binned(table: pd.DataFrame, schema: Schema, bins: list[np.ndarray]) -> Enco
 
 def exact_match(evidence: Evidence) -> np.ndarray:
     """How often the candidate occurs among the synthetic rows."""
-    hashes = np.sort(row_hashes(evidence.synthetic, evidence.schema))
-    wanted = row_hashes(evidence.candidates, evidence.schema)
-    first, last = (np.searchsorted(hashes, wanted, side) for side in ("left", "right"))
-    return (last - first).astype(np.float64)
+    count = row_counts(row_hashes(evidence.synthetic, evidence.schema))
+    return count(row_hashes(evidence.candidates, evidence.schema)).astype(np.float64)
 
 
 def dcr(evidence: Evidence) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..bench.contracts import Tables
-from ..bench.schema import Column, Schema
+from ..bench.schema import Column, Schema, by_name
 from .contingency import gapless
 
 BINS = 20
@@ -39,7 +39,7 @@ def nist_codes(tables: Tables, schema: Schema) -> dict[str, np.ndarray]:
 
 def _codes(tables: Tables, schema: Schema, edges: Edges) -> dict[str, np.ndarray]:
     found = {}
-    for column in sorted(schema, key=lambda column: column.name):
+    for column in by_name(schema):
         sides = tables.train[column.name], tables.synthetic[column.name]
         if column.is_discrete:
             codes = [column.codes(side) + 1 for side in sides]

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..bench.content import row_hashes
 from ..bench.contracts import Metric, Tables, Values
 from ..bench.schema import Schema
-from .matches import excess_of_copies, matched, matched_rows
+from .matches import excess_of_copies, matched, matched_rows, shared_hashes
 
 FEWEST = 20  # values that occur once, on either side, below which a column is not judged
 
@@ -59,16 +58,11 @@ class Copies:
 
     def evaluate(self, tables: Tables, *, schema: Schema, rng: np.random.Generator) -> Values:
         """Return all of them, or why there is none."""
-        sides = {"train": tables.train, "holdout": tables.holdout, "synthetic": tables.synthetic}
-        for side, table in sides.items():
-            if table.empty:
-                return {metric.name: f"{side} has no rows" for metric in self.metrics}
-        hashes = {side: row_hashes(table, schema) for side, table in sides.items()}
+        if reason := tables.lacking("train", "holdout", "synthetic"):
+            return {metric.name: reason for metric in self.metrics}
         found = matched_rows(tables, schema)
         return {
-            "exact_match_excess_error": excess_of_copies(
-                hashes["synthetic"], hashes["train"], hashes["holdout"]
-            ),
+            "exact_match_excess_error": excess_of_copies(*shared_hashes(tables, schema)),
             "exact_match_p_score": "no row occurs once only" if found is None else found.p,
             **copied_values(tables, schema),
         }

@@ -64,9 +64,8 @@ class Coverage:
 
     def evaluate(self, tables: Tables, *, schema: Schema, rng: np.random.Generator) -> Values:
         """Return the scores that the Schema's columns have."""
-        for side in ("train", "synthetic"):
-            if getattr(tables, side).empty:
-                return {metric.name: f"{side} has no rows" for metric in self.metrics}
+        if reason := tables.lacking("train", "synthetic"):
+            return {metric.name: reason for metric in self.metrics}
         hashes = [row_hashes(side, schema) for side in (tables.train, tables.synthetic)]
         return {
             **category_coverage(tables, schema, self.rare),

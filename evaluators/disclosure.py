@@ -141,9 +141,8 @@ class Disclosure:
     def _make(
         self, tables: Tables, schema: Schema, rng: np.random.Generator
     ) -> dict[str, Attack | str]:
-        for name in ("train", "holdout", "synthetic"):
-            if getattr(tables, name).empty:
-                return dict.fromkeys(RATES, f"{name} has no rows")
+        if reason := tables.lacking("train", "holdout", "synthetic"):
+            return dict.fromkeys(RATES, reason)
         single, several, link, infer = rng.spawn(4)
         return {
             "singling_out_univariate_error": univariate(tables, schema, self.attacks, single),

@@ -64,9 +64,8 @@ class Divergences:
 
     def evaluate(self, tables: Tables, *, schema: Schema, rng: np.random.Generator) -> Values:
         """Return all distances that the Schema's columns have."""
-        for side in ("train", "synthetic"):
-            if getattr(tables, side).empty:
-                return {metric.name: f"{side} has no rows" for metric in self.metrics}
+        if reason := tables.lacking("train", "synthetic"):
+            return {metric.name: reason for metric in self.metrics}
         return {
             **_by_column("wasserstein_error", wasserstein_errors(tables, schema)),
             **_by_column("jensen_shannon_error", jensen_shannon_errors(tables, schema)),

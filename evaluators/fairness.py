@@ -17,6 +17,7 @@ import pandas as pd
 from ..bench.contracts import Metric, Picture, Tables
 from ..bench.schema import Schema
 from . import gaps
+from .contingency import total_variation
 from .decisions import Decisions
 from .gaps import Value
 from .groups import Groups, Labels, sensitive_groups
@@ -91,9 +92,8 @@ class Fairness:
         self, tables: Tables, *, schema: Schema, rng: np.random.Generator
     ) -> Mapping[str, Value]:
         """Return every measure, or the reason why it is not available."""
-        for name in ("train", "holdout", "synthetic"):
-            if getattr(tables, name).empty:
-                return dict.fromkeys((m.name for m in self.metrics), f"{name} has no rows")
+        if reason := tables.lacking("train", "holdout", "synthetic"):
+            return dict.fromkeys((m.name for m in self.metrics), reason)
         sensitive = sensitive_groups(tables, schema)
         if not sensitive:
             reason = "the Schema names no sensitive column"
@@ -174,7 +174,9 @@ def _of_labels(tables: Tables, labels: Labels) -> dict[str, Callable[[Groups], V
             (groups.codes(table) + 1) * width + labels.codes(table) + 1
             for table in (tables.train, tables.synthetic)
         )
-        return gaps.total_variation(real, synthetic, (len(groups) + 1) * width)
+        return total_variation(
+            np.concatenate([real, synthetic]), (len(groups) + 1) * width, len(real)
+        )
 
     return {
         "label_parity_error": lambda groups: _parity(
@@ -220,7 +222,7 @@ def _label_counts(groups: Groups, labels: Labels, table: pd.DataFrame) -> np.nda
 def _representation(tables: Tables) -> dict[str, Callable[[Groups], Value]]:
     def shares(groups: Groups) -> Value:
         codes = [groups.codes(table) + 1 for table in (tables.train, tables.synthetic)]
-        return gaps.total_variation(codes[0], codes[1], len(groups) + 1)
+        return total_variation(np.concatenate(codes), len(groups) + 1, len(codes[0]))
 
     return {"group_representation_error": shares}
 

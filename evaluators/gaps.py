@@ -135,18 +135,6 @@ def recall(truth: np.ndarray, decided: np.ndarray, n_classes: int, level: float 
     return float(np.mean(hits[enough] / sizes[enough]))
 
 
-def total_variation(real: np.ndarray, synthetic: np.ndarray, n_cells: int) -> float:
-    """Total variation distance between the shares of cells in two non-empty tables.
-
-    Parameters
-    ----------
-    real, synthetic : ndarray of int64, shapes (m,) and (n,)
-        Cell of each row, in [0, n_cells).
-    """
-    shares = [np.bincount(side, minlength=n_cells) / len(side) for side in (real, synthetic)]
-    return float(0.5 * np.abs(shares[0] - shares[1]).sum())
-
-
 def worst(values: Sequence[Value], *, smallest: bool = False) -> Value:
     """Return the largest (or smallest) value, with the largest (smallest) ends of the intervals.
 

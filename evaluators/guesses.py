@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..bench.content import draw_rows, keys, row_hashes
 from ..bench.contracts import Tables
-from ..bench.schema import Column, Schema
+from ..bench.schema import Column, Schema, by_name
 from .gower import Gower, View, each_left_out, halves, nearest
 from .risk import Attack
 
@@ -66,11 +66,6 @@ def inference(
             [blind(column, synthetic[column.name], targets[column.name]) for column in columns]
         ),
     )
-
-
-def by_name(schema: Schema) -> list[Column]:
-    """Columns in the order of their names, so that draws do not depend on that of the table."""
-    return sorted(schema, key=lambda column: column.name)
 
 
 def _in_random_order(table: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> pd.DataFrame:

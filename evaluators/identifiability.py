@@ -14,11 +14,10 @@ import pandas as pd
 
 from ..bench.contracts import Measured, Metric, Tables, Values
 from ..bench.schema import Column, Schema
-from .intervals import normal_quantile, of_share, within
+from .intervals import LEVEL, normal_quantile, of_share, within
 from .naive import Space
 
 BINS = 10
-LEVEL = 0.95
 Weights = Literal["entropy", "none"]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..bench.contracts import Metric, Tables, Values
-from ..bench.schema import Schema
+from ..bench.schema import Schema, by_name
 from .features import Features
 from .transport import wasserstein
 
@@ -82,9 +82,8 @@ class Joint:
 
     def evaluate(self, tables: Tables, *, schema: Schema, rng: np.random.Generator) -> Values:
         """Return both distances."""
-        for side in ("train", "synthetic"):
-            if getattr(tables, side).empty:
-                return {metric.name: f"{side} has no rows" for metric in self.metrics}
+        if reason := tables.lacking("train", "synthetic"):
+            return {metric.name: reason for metric in self.metrics}
         points = tables.once(("joint", "points"), lambda: encoded(tables, schema))
         return {
             "sliced_wasserstein_error": sliced_wasserstein(*points, self.slices, rng),
@@ -113,7 +112,7 @@ class Joint:
 
 def encoded(tables: Tables, schema: Schema) -> tuple[Points, Points]:
     """Encode train and the synthetic table as points, whatever the order of columns."""
-    columns = tuple(sorted(schema, key=lambda column: column.name))
+    columns = by_name(schema)
     features = Features(columns, tables.train)
     return features.sparse(tables.train), features.sparse(tables.synthetic)
 
@@ -129,7 +128,7 @@ def raw_values(table: pd.DataFrame, schema: Schema) -> np.ndarray:
         column.codes(table[column.name])
         if column.is_discrete
         else np.nan_to_num(column.numbers(table[column.name]))
-        for column in sorted(schema, key=lambda column: column.name)
+        for column in by_name(schema)
     ]
     return np.column_stack(columns).astype(np.float64)
 

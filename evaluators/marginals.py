@@ -73,9 +73,8 @@ class Marginals:
 
     def evaluate(self, tables: Tables, *, schema: Schema, rng: np.random.Generator) -> Values:
         """Return all errors; one of more columns than there are has none."""
-        for side in ("train", "synthetic"):
-            if getattr(tables, side).empty:
-                return {metric.name: f"{side} has no rows" for metric in self.metrics}
+        if reason := tables.lacking("train", "synthetic"):
+            return {metric.name: reason for metric in self.metrics}
         codes, n_real = quantile_codes(tables, schema), len(tables.train)
         values: dict[str, float | str] = {}
         for k in (1, 2, 3):

@@ -68,12 +68,13 @@ def matched(synthetic: np.ndarray, train: np.ndarray, holdout: np.ndarray) -> Ma
 
 def matched_rows(tables: Tables, schema: Schema) -> Matched | None:
     """Count the exact matches of rows."""
-    return tables.once(
-        ("matches", "rows"),
-        lambda: matched(
-            *(row_hashes(t, schema) for t in (tables.synthetic, tables.train, tables.holdout))
-        ),
-    )
+    return tables.once(("matches", "rows"), lambda: matched(*shared_hashes(tables, schema)))
+
+
+def shared_hashes(tables: Tables, schema: Schema) -> list[np.ndarray]:
+    """Row hashes of synthetic, train and holdout, computed once."""
+    sides = tables.synthetic, tables.train, tables.holdout
+    return tables.once(("matches", "hashes"), lambda: [row_hashes(t, schema) for t in sides])
 
 
 def more_hits_p(hits: int, members: int, other_hits: int, others: int) -> float:

@@ -8,7 +8,7 @@ their labels; so every test here is exact or a rank test, and none depends on wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,14 +16,15 @@ import pandas as pd
 
 from ..bench.content import draw_rows, in_order, row_hashes
 from ..bench.contracts import Measured, Metric, Picture, Tables, Values
-from ..bench.schema import Schema
+from ..bench.schema import Schema, by_name
 from .attacks import ATTACKS, Evidence
 from .intervals import LEVEL, of_auroc, within
 from .matches import matched_rows, more_hits_p, row_counts
 
 GUESSING = 0.5  # AUC; less is no merit
 FEWEST = 20  # members below which no number is given
-RATES = {"1pct": 0.01, "0_1pct": 0.001}  # false-positive rates, by their names in metrics
+# What is measured of an attack, by its name in metrics: a false-positive rate, or None for the AUC.
+MEASURES = {"auc": None, "tpr_at_1pct_fpr": 0.01, "tpr_at_0_1pct_fpr": 0.001}
 FALSE_POSITIVES = 2  # that a rate must allow before a true-positive rate is given
 OUTLYING = 0.05  # share of the candidates that lies farthest from reference
 TOP = 0.01  # share of the candidates that the low-rate test calls members
@@ -31,10 +32,6 @@ LEVEL_OF_TEST = 1e-3  # family-wise, over all attacks and tests
 PHOTOCOPY = 0.65  # AUC that no releasable table reaches; a bootstrap of train has 0.82
 DRAWS = 2000  # of the bootstrap
 SUBSETS = {"": "all candidates", "outlier_": "the 5 % of them farthest from reference"}
-REFERENCES = (
-    "Attacks: exact match, DCR, DCR difference, DOMIAS (nearest neighbours, kernels), classifier, "
-    "Gen-LRA, Monte Carlo"
-)
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Membership:
         if rows < FEWEST:
             raise ValueError(f"rows must be at least {FEWEST}, got {rows!r}; set rows=5000")
         self.rows = rows
-        self.metrics = tuple(_metrics())
+        self.metrics = tuple(_metrics(self.attacks))
 
     def evaluate(self, tables: Tables, *, schema: Schema, rng: np.random.Generator) -> Values:
         """Return attack success, and the test for traces of single rows."""
@@ -123,22 +120,23 @@ class Membership:
         return tables.once(key, lambda: _ask(tables, schema, self.rows, self.attacks, rng))
 
 
-def _metrics() -> Iterator[Metric]:
+def _metrics(attacks: Sequence[str]) -> Iterator[Metric]:
     for prefix, subset in SUBSETS.items():
-        for measure, meaning in _measures():
+        for measure, rate in MEASURES.items():
+            meaning = _meaning(rate)
             yield Metric(
                 name=f"mia_{prefix}{measure}_score",
                 family="privacy",
-                best=GUESSING if measure == "auc" else 0.0,
+                best=GUESSING if rate is None else 0.0,
                 worst=1.0,
-                definition=f"Largest over attacks: {meaning}; {subset}. {REFERENCES}.",
-                ranked=measure == "auc" and not prefix,
+                definition=f"Largest over the attacks {', '.join(attacks)}: {meaning}; {subset}.",
+                ranked=rate is None and not prefix,
                 attack=True,
             )
             yield Metric(
                 name=f"mia_{prefix}attack_{measure}_score",
                 family="privacy",
-                best=GUESSING if measure == "auc" else 0.0,
+                best=GUESSING if rate is None else 0.0,
                 worst=1.0,
                 definition=f"{meaning}; {subset}.",
                 per="attack",
@@ -171,13 +169,10 @@ def _metrics() -> Iterator[Metric]:
     )
 
 
-def _measures() -> Iterator[tuple[str, str]]:
-    yield "auc", "Area under the attack's ROC curve, 0.5 for guessing (less counts as 0.5)"
-    for name, rate in RATES.items():
-        yield (
-            f"tpr_at_{name}_fpr",
-            f"Share of members found where {100 * rate:g} % of non-members are called members",
-        )
+def _meaning(rate: float | None) -> str:
+    if rate is None:
+        return "Area under the attack's ROC curve, 0.5 for guessing (less counts as 0.5)"
+    return f"Share of members found where {100 * rate:g} % of non-members are called members"
 
 
 def _ask(
@@ -186,7 +181,7 @@ def _ask(
     """Draw candidates and ask the attacks; rows and columns stand in an order of their content."""
     if tables.synthetic.empty:
         return "synthetic has no rows"
-    schema = replace(schema, columns=tuple(sorted(schema.columns, key=lambda c: c.name)))
+    schema = replace(schema, columns=by_name(schema))
     drawn = candidates(tables, schema, rows, rng)
     if isinstance(drawn, str):
         return drawn
@@ -245,7 +240,7 @@ def _success(
     """Every measure of every attack, and the largest over attacks."""
     values: dict[str, float | str | Measured] = {}
     several = 1 - (1 - LEVEL) / len(scores)  # the winner's interval allows for having been chosen
-    for measure, rate in {"auc": None, **{f"tpr_at_{k}_fpr": v for k, v in RATES.items()}}.items():
+    for measure, rate in MEASURES.items():
         single = {name: success(found, rate, LEVEL, rng) for name, found in scores.items()}
         names = f"mia_{prefix}attack_{measure}_score", f"mia_{prefix}{measure}_score"
         known = {name: value.value for name, value in single.items() if not isinstance(value, str)}

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..bench.content import in_order
 from ..bench.contracts import Tables
-from ..bench.schema import Schema
+from ..bench.schema import Schema, by_name
 from .neighbours import Encoded, Neighbours, knn
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class OneHot:
         self, schema: Schema, train: pd.DataFrame, weights: dict[str, float] | None = None
     ) -> None:
         # By name, so that sums do not depend on the order of columns to the last digit.
-        columns = sorted(schema, key=lambda column: column.name)
+        columns = by_name(schema)
         self.weights = {column.name: 1.0 for column in columns} | (weights or {})
         self.numeric = [column for column in columns if not column.is_discrete]
         self.discrete = [column for column in columns if column.is_discrete]

@@ -76,10 +76,8 @@ class Nearest:
 
     def evaluate(self, tables: Tables, *, schema: Schema, rng: np.random.Generator) -> Values:
         """Return all of them, or why there is none."""
-        sides = {"train": tables.train, "holdout": tables.holdout, "synthetic": tables.synthetic}
-        for name, table in sides.items():
-            if table.empty:
-                return {metric.name: f"{name} has no rows" for metric in self.metrics}
+        if reason := tables.lacking("train", "holdout", "synthetic"):
+            return {metric.name: reason for metric in self.metrics}
         synthetic, holdout = (to_train(tables, schema, side) for side in ("synthetic", "holdout"))
         chance = len(tables.train) / (len(tables.train) + len(tables.holdout))
         return {

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from ..bench.schema import Column, Schema
+from ..bench.schema import Column, Schema, by_name
 from .distances import Distances
 from .encoded import ABSENT, Encoded, Groups
 from .search import Counts, NearestRows
@@ -71,7 +71,7 @@ class Encoder:
 
     def __init__(self, schema: Schema, train: pd.DataFrame, *, public: bool = True) -> None:
         # By name, so that sums do not depend on the order of columns to the last digit.
-        columns = sorted(schema, key=lambda column: column.name)
+        columns = by_name(schema)
         self.numeric = [column for column in columns if not column.is_discrete]
         self.discrete = [column for column in columns if column.is_discrete]
         self.scales = [_range(column, train[column.name], public) for column in self.numeric]

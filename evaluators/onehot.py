@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..bench.schema import Column, Schema
+from ..bench.schema import Column, Schema, by_name
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -70,7 +70,7 @@ class Rows:
 
 def encode(schema: Schema, train: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> list[Rows]:
     """Encode tables under one Schema, filling gaps as ``train`` says."""
-    columns = sorted(schema, key=lambda column: column.name)
+    columns = by_name(schema)
     numeric = [column for column in columns if column.kind != "categorical"]
     discrete = [column for column in columns if column.kind == "categorical"]
     owners, firsts = [column.name for column in numeric], []

@@ -21,7 +21,7 @@ import pandas as pd
 
 from ..bench.content import in_order
 from ..bench.contracts import Tables
-from ..bench.schema import Schema
+from ..bench.schema import Schema, by_name
 from .features import Features, moments, standardised
 
 if TYPE_CHECKING:
@@ -114,9 +114,7 @@ def encoding(tables: Tables, schema: Schema) -> Features:
     """Return the encoding of the features, columns in the order of their names."""
     return tables.once(
         ("predictors", "encoding"),
-        lambda: Features(
-            tuple(sorted(schema.features, key=lambda column: column.name)), tables.train
-        ),
+        lambda: Features(by_name(schema.features), tables.train),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..bench.contracts import Measured, Metric, Tables, Values
-from ..bench.schema import Column, Schema
+from ..bench.schema import Column, Schema, by_name
 from .intervals import LEVEL, of_mean, within
 
 WAYS = (1, 2, 3)  # columns in a query
@@ -76,10 +76,9 @@ class Queries:
 
     def evaluate(self, tables: Tables, *, schema: Schema, rng: np.random.Generator) -> Values:
         """Return the errors; for more columns than the table has, a reason."""
-        for name in ("holdout", "synthetic"):
-            if getattr(tables, name).empty:
-                return self._reasons(f"{name} has no rows")
-        domains = {column.name: domain(column, tables.train) for column in _by_name(schema)}
+        if reason := tables.lacking("holdout", "synthetic"):
+            return self._reasons(reason)
+        domains = {column.name: domain(column, tables.train) for column in by_name(schema)}
         ends = {name: ends for name, ends in domains.items() if ends is not None}
         if not ends:
             return self._reasons("no column of train has a value to ask for")
@@ -103,10 +102,6 @@ class Queries:
 
     def _reasons(self, reason: str) -> Values:
         return {metric.name: reason for metric in self.metrics}
-
-
-def _by_name(schema: Schema) -> Sequence[Column]:
-    return sorted(schema, key=lambda column: column.name)
 
 
 def domain(column: Column, train: pd.DataFrame) -> tuple[float, float] | None:

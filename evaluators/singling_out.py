@@ -19,8 +19,7 @@ import pandas as pd
 
 from ..bench.content import row_hashes
 from ..bench.contracts import Tables
-from ..bench.schema import Schema
-from .guesses import by_name
+from ..bench.schema import Schema, by_name
 from .predicates import (
     Index,
     Predicates,

@@ -108,9 +108,8 @@ class Support:
 
     def evaluate(self, tables: Tables, *, schema: Schema, rng: np.random.Generator) -> Values:
         """Return all of them, or why there is none."""
-        for name in ("train", "synthetic"):
-            if getattr(tables, name).empty:
-                return {metric.name: f"{name} has no rows" for metric in self.metrics}
+        if reason := tables.lacking("train", "synthetic"):
+            return {metric.name: reason for metric in self.metrics}
         space = Space(tables, schema)
         return {
             "alpha_precision_score": alpha_precision(space),

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..bench.content import draw_rows, in_order, row_hashes
 from ..bench.contracts import Measured, Metric, Tables, Values
-from ..bench.schema import Schema
+from ..bench.schema import Schema, by_name
 from .predictors import threads
 from .scores import Score, class_scores, mean_score, number_scores
 
@@ -200,6 +200,6 @@ def _features(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
             column.name: column.codes(rows[column.name])
             if column.is_discrete
             else column.numbers(rows[column.name])
-            for column in sorted(schema.features, key=lambda column: column.name)
+            for column in by_name(schema.features)
         }
     )

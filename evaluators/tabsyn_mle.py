@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..bench.content import draw_rows, in_order, row_hashes
 from ..bench.contracts import Measured, Metric, Tables, Values
-from ..bench.schema import Schema
+from ..bench.schema import Schema, by_name
 from .features import Features
 from .predictors import threads
 from .scores import ONE_CLASS, auroc, number_scores
@@ -112,9 +112,7 @@ class TabsynMle:
         rows, test = (t.loc[t[target.name].notna()] for t in (tables.synthetic, tables.holdout))
         if problem := _problem(rows, test, schema):
             return problem
-        features = Features(
-            tuple(sorted(schema.features, key=lambda column: column.name)), tables.train
-        )
+        features = Features(by_name(schema.features), tables.train)
         rows = in_order(rows, schema).reset_index(drop=True)
         selecting = np.zeros(len(rows), dtype=bool)
         selecting[draw_rows(row_hashes(rows, schema), len(rows) // SELECTION, rng)] = True
