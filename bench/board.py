@@ -114,6 +114,54 @@ class Incident:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """What a private generator promises under a board's budget, and what was measured of it.
+
+    Parameters
+    ----------
+    generator : str
+        Its label.
+    spent : float
+        Epsilon that its ledger adds up to, the largest over cells.
+    stated : float, optional
+        Epsilon by its own word, the largest over cells.
+    noise : str
+        ``exact``, ``floating point``, or both.
+    tuning : str
+        How hyperparameters were chosen.
+    verdict : str
+        ``consistent``, ``VIOLATION``, ``inconclusive`` or ``not audited``.
+    empirical, ceiling, confidence : float, optional
+        Lower bound on epsilon that the audit showed, the highest it could have shown, and how sure
+        it is; None where there was none.
+    fits : int
+        Of the audit, in both worlds.
+    worlds : tuple of str
+        Pairs and datasets that it was audited on.
+    leaks : tuple of str
+        Where a record outside the public Schema was recognised.
+    """
+
+    generator: str
+    spent: float
+    stated: float | None
+    noise: str
+    tuning: str
+    verdict: str
+    empirical: float | None
+    ceiling: float | None
+    confidence: float | None
+    fits: int
+    worlds: tuple[str, ...]
+    leaks: tuple[str, ...]
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the promise was found broken."""
+        return self.verdict == "VIOLATION"
+
+
+@dataclass(frozen=True)
 class Note:
     """A line under a board; an alarm says that the board is not to be trusted."""
 
@@ -149,6 +197,7 @@ class Board:
     failures: tuple[Incident, ...]
     not_applicable: tuple[Incident, ...]
     notes: tuple[Note, ...]
+    claims: tuple[Claim, ...] = ()
 
     @property
     def title(self) -> str:

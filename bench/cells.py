@@ -10,7 +10,9 @@ from typing import Any
 from . import targets
 from .canonical import digest
 from .contracts import Budget
+from .tuning import Tuning
 
+UNTUNED = Tuning()
 # What of a dataset's specification decides its rows and their meaning.
 SCHEMA_KEYS = ("columns", "target", "task", "sensitive", "source", "identifiers", "public")
 
@@ -33,6 +35,8 @@ class Cell:
         The generator's name on a board; tells variants of its hyperparameters apart.
     limits : mapping
         ``seconds`` and ``memory_mib`` (None: unlimited) and ``threads`` of the cell's process.
+    tuning : Tuning
+        How the hyperparameters were chosen.
     """
 
     scenario: Mapping[str, Any]
@@ -43,6 +47,7 @@ class Cell:
     seeds: Mapping[str, int]
     label: str
     limits: Mapping[str, Any]
+    tuning: Tuning = UNTUNED
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -60,10 +65,16 @@ class Cell:
             | {"fit_on": (self.generator.get("about") or {}).get("fit_on") or "train"},
             "budget": asdict(self.budget),
             "seeds": {stage: self.seeds[stage] for stage in ("split", "train", "sample")},
+            **({} if self.tuning == UNTUNED else {"tuning": asdict(self.tuning)}),
         }
 
     def _named_split(self) -> Any:
         return (self.dataset.get("splits") or {}).get(self.scenario.get("split"))
+
+    @property
+    def handed(self) -> Budget:
+        """The budget that the generator is handed: the whole, or that of one charged trial."""
+        return self.tuning.handed(self.budget)
 
     @cached_property
     def evaluation(self) -> dict[str, Any]:
@@ -115,14 +126,16 @@ class Cell:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the cell as plain values, for another process."""
-        return {**vars_of(self), "budget": asdict(self.budget)}
+        plain = {"budget": asdict(self.budget), "tuning": asdict(self.tuning)}
+        return {**vars_of(self), **plain}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:
         """Undo ``to_dict``, also after a way through JSON."""
         budget = dict(values["budget"])
         budget["epsilon"] = float(budget["epsilon"])
-        return cls(**{**values, "budget": Budget(**budget)})
+        tuning = Tuning(**values["tuning"])
+        return cls(**{**values, "budget": Budget(**budget), "tuning": tuning})
 
 
 def vars_of(cell: Cell) -> dict[str, Any]:

@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import datasets, probes, process, targets
+from . import claim, datasets, probes, process, targets
 from .contracts import Budget, Measured
-from .ledger import spent_epsilon
 from .schema import Schema
 from .splits import release_split
-from .stages import EPSILON_SLACK, refusal, sort_values
+from .stages import refusal, sort_values
 
 SECONDS = 60.0  # for one check
 SEED = 20260101
@@ -93,9 +92,8 @@ def _fit_and_sample(
     _expect(fitted is generator, "fit() must return self")
     _expect(schema.digest(train) == before, "fit() changed the training table")
     if budget.is_private:
-        spent = spent_epsilon(list(generator.ledger), budget.delta)
-        claim = budget.epsilon * (1 + EPSILON_SLACK)
-        _expect(0 < spent <= claim, f"the ledger spends {spent}, the budget is {budget.epsilon}")
+        problem = claim.violation(claim.account(generator, budget), budget)
+        _expect(problem is None, str(problem))
     table = generator.sample(len(train), rng=np.random.default_rng(SEED + 1))
     problems = schema.problems(table, len(train))
     _expect(not problems, "; ".join(problems))

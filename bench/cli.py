@@ -23,6 +23,7 @@ examples:
   syntharena run -m generator=cart,independent dataset=adult privacy=none,eps1 seed=0,1,2
   syntharena run generator=cart dataset.path=my.csv dataset.target=y
   syntharena run generator._target_=mylab.gen.MyGen dataset=adult
+  syntharena audit generator=mst dataset=three_bits privacy=eps1
   syntharena score --train a.csv --holdout b.csv --synthetic c.csv --html report.html
   syntharena leaderboard
   syntharena check generator._target_=mylab.gen.MyGen
@@ -161,6 +162,48 @@ def _run(options: argparse.Namespace) -> int:
     if progress.stopped:
         return 130
     return 0 if set(progress.counts) <= ENDED_WELL and not progress.missing else 1
+
+
+# audit
+
+
+def _audit_verb(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        "audit",
+        _audit,
+        "measure how much private generators leak, against what they claim",
+        "  syntharena audit generator=mst dataset=three_bits privacy=eps1\n"
+        "  syntharena audit generator=mst,aim dataset=three_bits privacy=eps1,eps10 --runs 4000\n"
+        "  syntharena audit generator=mst dataset=adult privacy=eps1 scenario.pair=outlier\n"
+        "  syntharena audit generator=dpgan dataset=adult privacy=eps1 --once\n"
+        "  syntharena audit generator._target_=mylab.gen.MyGen dataset=three_bits privacy=eps1",
+    )
+    verb.add_argument(
+        "--runs", type=int, default=1000, help="fits in each of two worlds (default: %(default)s)"
+    )
+    verb.add_argument(
+        "--blocks", type=int, default=8, help="cells that share the runs (default: %(default)s)"
+    )
+    verb.add_argument(
+        "--once", action="store_true", help="one fit with canaries, where a fit takes minutes"
+    )
+    verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
+    verb.add_argument("--quiet", action="store_true", help="show no progress")
+    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
+    verb.set_defaults(multirun=True, cfg=False)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    if not 1 <= options.blocks <= options.runs:
+        raise ValueError(
+            f"--blocks must be between 1 and --runs={options.runs}, got {options.blocks}"
+        )
+    runs = f"scenario.runs={-(-options.runs // options.blocks)}"
+    many = ["scenario=audit", runs, f"seed=range({options.blocks})"]
+    audit = ["scenario=audit_once"] if options.once else many
+    options.overrides = [*audit, "~suite", *options.overrides]
+    return _run(options)
 
 
 # score
@@ -500,6 +543,7 @@ def _mlflow(options: argparse.Namespace) -> int:
 
 VERBS = {
     "run": _run_verb,
+    "audit": _audit_verb,
     "score": _score_verb,
     "leaderboard": _leaderboard_verb,
     "list": _list_verb,

@@ -95,6 +95,10 @@ class Generator(Protocol):
         The reason why a cell does not apply, asked before ``fit``.
     ``ledger : Sequence[Event]``
         Every privacy mechanism that ``fit`` used; required of whoever accepts a finite epsilon.
+    ``claimed_epsilon : float``
+        What ``fit`` spent by the generator's own word, held against its ledger.
+    ``release : Mapping[str, ndarray]``
+        Everything noisy that the fitted model holds, for audits from inside.
     ``progress : Callable[..., None]``
         Replaced before ``fit``; call it as ``progress(step, total, **losses)``.
     ``parameters : int``

@@ -18,10 +18,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .canonical import digest
 from .statuses import STATUSES
 
 FAMILIES = ("fidelity", "utility", "privacy", "fairness", "diagnostic", "cost")
 SEEDS = ("split", "train", "sample")
+AUDIT = "audit"  # the scenario of cells that are runs of an audit, whatever their settings
+AUDIT_TARGETS = "syntharena.bench.audit."
 
 
 @dataclass
@@ -39,10 +42,13 @@ class _Cell:
     values: dict[str, float] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    privacy: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def planned(cls, plan: Mapping[str, Any]) -> _Cell:
         names = {part: str(name) for part, name in plan["names"].items()}
+        if plan["cell"]["scenario"].get("target", "").startswith(AUDIT_TARGETS):
+            names["scenario"] = AUDIT
         return cls(
             key=plan["cell_key"],
             identity=plan["cell"],
@@ -58,6 +64,7 @@ class _Cell:
             self.status, self.reason = record["status"], str(record["reason"])
         if record["status"] != "ok":
             return
+        self.privacy = record.get("privacy") or {}
         declared = record["declared"]
         for name, value in record["metrics"].items():
             version = _declaration(declared, name, record["key"])["version"]
@@ -73,6 +80,23 @@ class _Cell:
         if math.isinf(epsilon):
             return epsilon, 0.0, ""
         return epsilon, float(budget["delta"]), str(budget["neighbours"])
+
+    @property
+    def setting(self) -> str:
+        """What the generator is, whatever it is called."""
+        return digest(self.identity["generator"])
+
+    @property
+    def noise(self) -> str:
+        """How the noise of a private fit was drawn."""
+        if not self.privacy.get("ledger") or "floating_point" not in self.privacy:
+            return ""
+        return "floating point" if self.privacy["floating_point"] else "exact"
+
+    def epsilon(self, of: str) -> float:
+        """Return an epsilon of the fit's claim; NaN where there is none."""
+        value = self.privacy.get(of)
+        return math.nan if value is None or math.isinf(self.budget[0]) else float(value)
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
@@ -93,7 +117,8 @@ class Grid:
     ----------
     cells : DataFrame
         ``cell_key``, ``scenario``, ``epsilon``, ``delta``, ``neighbours``, ``dataset``,
-        ``generator``, ``reference``, ``seed_*``, ``status``, ``reason``; in one order.
+        ``generator``, ``reference``, ``seed_*``, ``status``, ``reason``; of the generator its
+        ``setting`` and its claim: ``spent``, ``claimed``, ``noise``, ``tuning``. In one order.
     metrics : dict of str to mapping
         Declarations, by family, ranked ones first.
     columns : list of str
@@ -247,10 +272,15 @@ def _frame(cells: list[_Cell]) -> pd.DataFrame:
         "reference": [cell.reference or "" for cell in cells],
         "status": [cell.status for cell in cells],
         "reason": [cell.reason for cell in cells],
+        "setting": [cell.setting for cell in cells],
+        "noise": [cell.noise for cell in cells],
+        "tuning": [str(cell.privacy.get("tuning", "")) for cell in cells],
     }
     numbers = {
         "epsilon": np.array([budget[0] for budget in budgets], dtype=np.float64),
         "delta": np.array([budget[1] for budget in budgets], dtype=np.float64),
+        "spent": np.array([cell.epsilon("spent_epsilon") for cell in cells], dtype=np.float64),
+        "claimed": np.array([cell.epsilon("claimed_epsilon") for cell in cells], dtype=np.float64),
     }
     seeds = np.array([cell.seeds for cell in cells], dtype=np.int64).reshape(-1, len(SEEDS))
     numbers |= {f"seed_{stage}": seeds[:, place] for place, stage in enumerate(SEEDS)}
@@ -265,9 +295,10 @@ def _tell_labels_apart(cells: Iterable[_Cell]) -> None:
     Hyperparameters may differ between datasets under one label, as tuning leaves them.
     """
     cells = list(cells)
-    _tell_apart(cells, "scenario", _part("scenario"), _digest, lambda cell: None)
-    _tell_apart(cells, "dataset", _rows, str, lambda cell: cell.scenario)
-    _tell_apart(cells, "dataset", _part("dataset"), _digest, lambda cell: cell.scenario)
+    meant = [cell for cell in cells if cell.scenario != AUDIT]
+    _tell_apart(meant, "scenario", _part("scenario"), _digest, lambda cell: None)
+    _tell_apart(meant, "dataset", _rows, str, lambda cell: cell.scenario)
+    _tell_apart(meant, "dataset", _part("dataset"), _digest, lambda cell: cell.scenario)
     _tell_apart(cells, "generator", _version, str, lambda cell: cell.scenario)
     _tell_apart(
         cells,

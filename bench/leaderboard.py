@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .board import Board, Incident, Leaderboard, Note, Table
-from .grid import SEEDS, Grid, read
+from .board import Board, Claim, Incident, Leaderboard, Note, Table
+from .claims import broken, claims
+from .grid import AUDIT, SEEDS, Grid, read
 from .standings import Block, beyond_limit, mean, tables
 
 BoardKey = tuple[str, float, float, str]
@@ -33,6 +34,7 @@ ENOUGH_DATASETS = 6  # the exact two-sided Wilcoxon test cannot reach p < 0.05 w
 def compile(
     records: Iterable[Mapping[str, Any]],
     expected: Iterable[Mapping[str, Any]] = (),
+    audits: Iterable[Any] = (),
     *,
     families: Iterable[str] | None = None,
     bootstrap: int = 1000,
@@ -46,6 +48,8 @@ def compile(
     expected : iterable of mapping
         Planned cells (``key``, ``cell_key``, ``cell``, ``names``, ``reference``); one without a
         record is counted as ``missing``.
+    audits : iterable
+        What was concluded from audits among the records (``audit.conclusions``).
     families : iterable of str, optional
         Families of metrics to keep; all by default.
     bootstrap : int
@@ -64,11 +68,18 @@ def compile(
     applicable = _applicable(grid)
     imputed = np.full_like(grid.values, np.nan)
     boards = []
+    audits = list(audits)
     for key, mask in _board_masks(grid.cells):
+        cells = grid.cells.loc[mask]
+        own = [a for a in audits if (a.epsilon, a.delta, a.neighbours) == key[1:]]
+        if key[0] == AUDIT:
+            boards.append(_audit_board(key, cells, claims(cells, own)))
+            continue
         block = _block(grid, mask, applicable)
         filled = block.impute()
         _put_back(imputed, grid.columns, block, filled)
-        boards.append(_board(key, grid.cells.loc[mask], block, tables(block, filled, bootstrap)))
+        standings = tables(block, filled, bootstrap)
+        boards.append(_board(key, cells, block, standings, claims(cells, own)))
     tidy = _tidy(grid, applicable, imputed)
     return Leaderboard(tuple(boards), grid.metrics, _store_notes(grid), tidy)
 
@@ -86,18 +97,40 @@ def _board(
     cells: pd.DataFrame,
     block: Block,
     standings: tuple[Table, Table],
+    made: tuple[Claim, ...],
 ) -> Board:
-    status = cells["status"].to_numpy()
     return Board(
         *key,
         datasets=tuple(block.datasets),
         metrics=tuple(block.metrics),
         plain=standings[0],
         imputed=standings[1],
-        failures=_incidents(cells.loc[(status != "ok") & (status != "skipped")]),
-        not_applicable=_incidents(cells.loc[status == "skipped"]),
-        notes=(*_board_notes(block), *_flattered(block, *standings)),
+        notes=(*_board_notes(block), *_flattered(block, *standings), *broken(made)),
+        claims=made,
+        **_outcomes(cells),
     )
+
+
+def _audit_board(key: BoardKey, cells: pd.DataFrame, made: tuple[Claim, ...]) -> Board:
+    """Return a board of claims alone: blocks of an audit are no rows that could be ranked."""
+    return Board(
+        *key,
+        datasets=tuple(sorted(set(cells["dataset"]))),
+        metrics=(),
+        plain=Table(False, ()),
+        imputed=Table(True, ()),
+        notes=tuple(broken(made)),
+        claims=made,
+        **_outcomes(cells),
+    )
+
+
+def _outcomes(cells: pd.DataFrame) -> dict[str, tuple[Incident, ...]]:
+    status = cells["status"].to_numpy()
+    return {
+        "failures": _incidents(cells.loc[(status != "ok") & (status != "skipped")]),
+        "not_applicable": _incidents(cells.loc[status == "skipped"]),
+    }
 
 
 def _board_masks(cells: pd.DataFrame) -> Iterator[tuple[BoardKey, np.ndarray]]:
@@ -108,9 +141,10 @@ def _board_masks(cells: pd.DataFrame) -> Iterator[tuple[BoardKey, np.ndarray]]:
     """
     private = np.isfinite(cells["epsilon"].to_numpy())
     reference = cells["reference"].to_numpy() != ""
-    shared = reference & ~private
-    board, keys = _numbered(cells, KEY)
     scenario = cells["scenario"].to_numpy()
+    audit = scenario == AUDIT
+    shared = reference & ~private & ~audit
+    board, keys = _numbered(cells, KEY)
     for number, key in enumerate(keys):
         own = (board == number) & ~(private & reference)
         if own.any():

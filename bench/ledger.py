@@ -1,17 +1,21 @@
-"""The privacy ledger: which mechanisms touched private rows, and the epsilon they add up to.
+"""The privacy ledger: which mechanisms touched private rows, and what one of them is worth.
 
-A generator states events; the harness, not the generator, computes what they cost.
+A generator states events; the harness, not the generator, computes what they cost together
+(``accountant``). Here are the events and the closed forms by which mechanisms are calibrated.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 Neighbours = Literal["add_remove", "replace"]
-Mechanism = Literal["laplace", "gaussian"]
+Mechanism = Literal[
+    "laplace", "discrete_laplace", "gaussian", "discrete_gaussian", "exponential", "pure"
+]
+GAUSSIAN = ("gaussian", "discrete_gaussian")
+FLOATING_POINT = ("laplace", "gaussian", "exponential")
 
 
 @dataclass(frozen=True)
@@ -20,10 +24,15 @@ class Event:
 
     Parameters
     ----------
-    mechanism : {"laplace", "gaussian"}
-        The noise that was added.
+    mechanism : str
+        ``laplace``, ``discrete_laplace``, ``gaussian`` or ``discrete_gaussian`` for the noise that
+        was added; ``exponential`` for a choice with chances proportional to exp(score / scale);
+        ``pure`` for anything else that is proven to keep epsilon = sensitivity / scale.
     sensitivity : float
-        Of the released value, in the norm of the mechanism (L1 for Laplace, L2 for Gaussian).
+        Largest change between neighbours of the released value, in the norm of the mechanism: L1
+        for Laplace, L2 for Gaussian; of a choice, the largest change of one score less the least
+        change of another (its range). A whole number for discrete Gaussian noise, whose events
+        count one per changed cell.
     scale : float
         Of the noise: b of Laplace, the standard deviation of a Gaussian; inf for no release at all.
     count : int
@@ -32,6 +41,10 @@ class Event:
         Share of rows in a Poisson-sampled use; 1 for all rows.
     purpose : str
         What the released value was for.
+    adaptive : bool
+        Whether its scale or count was chosen after seeing earlier noisy answers. Such uses are
+        accounted by a filter on the sum of rho or epsilon (Feldman and Zrnic 2021), whose guarantee
+        is the sum that was never to be exceeded.
     """
 
     mechanism: Mechanism
@@ -40,6 +53,7 @@ class Event:
     count: int = 1
     sampling_rate: float = 1.0
     purpose: str = ""
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
         if self.mechanism not in get_args(Mechanism):
@@ -52,42 +66,27 @@ class Event:
                 raise ValueError(f"{name} must be > 0, got {value!r}")
         if not 0 < self.sampling_rate <= 1:
             raise ValueError(f"sampling_rate must be in (0, 1], got {self.sampling_rate!r}")
+        if self.mechanism == "discrete_gaussian" and self.sensitivity != int(self.sensitivity):
+            raise ValueError(
+                "sensitivity of discrete Gaussian noise must be a whole number, "
+                f"got {self.sensitivity!r}; state one event for each changed cell"
+            )
 
     @property
     def noise_multiplier(self) -> float:
         """Noise scale in units of the sensitivity."""
         return self.scale / self.sensitivity
 
+    @property
+    def pure_epsilon(self) -> float:
+        """Epsilon at delta = 0 of a single use; inf for Gaussian noise.
 
-def spent_epsilon(ledger: Sequence[Event], delta: float) -> float:
-    """Compute the epsilon that a ledger spends at ``delta``.
-
-    Full-batch Laplace events compose to the exact sum of their epsilons (Dwork and Roth 2014,
-    theorem 3.16). Full-batch Gaussian events compose to one Gaussian event, whose epsilon is exact
-    too (Balle and Wang 2018, theorem 8). Everything else goes through the privacy loss
-    distributions of dp-accounting, an upper bound that is tight to its discretisation.
-
-    Parameters
-    ----------
-    ledger : sequence of Event
-        Empty for a generator that read no private row.
-    delta : float
-        In [0, 1).
-
-    Returns
-    -------
-    float
-        In [0, inf].
-    """
-    if not ledger:
-        return 0.0
-    mechanisms = {event.mechanism for event in ledger}
-    if all(event.sampling_rate == 1 for event in ledger) and len(mechanisms) == 1:
-        if mechanisms == {"laplace"}:
-            return math.fsum(event.count / event.noise_multiplier for event in ledger)
-        mu = math.sqrt(math.fsum(e.count / e.noise_multiplier**2 for e in ledger))
-        return gaussian_epsilon(mu, delta)
-    return _pld_epsilon(ledger, delta)
+        Poisson sampling amplifies it (Balle, Barthe and Gaboardi 2018, theorem 8, for add_remove).
+        """
+        if self.mechanism in GAUSSIAN:
+            return math.inf
+        epsilon = 1 / self.noise_multiplier
+        return math.log1p(self.sampling_rate * math.expm1(epsilon)) if epsilon < 700 else epsilon
 
 
 def gaussian_delta(mu: float, epsilon: float) -> float:
@@ -135,18 +134,46 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
     ).root
 
 
-def _pld_epsilon(ledger: Sequence[Event], delta: float) -> float:
-    import dp_accounting
-    from dp_accounting import pld
+def zcdp_delta(rho: float, epsilon: float) -> float:
+    """Delta of ``rho``-zCDP at ``epsilon`` (Canonne, Kamath and Steinke 2020, proposition 12)."""
+    from scipy.optimize import minimize_scalar
 
-    accountant = pld.PLDAccountant(dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE)
-    for event in ledger:
-        noise = (
-            dp_accounting.GaussianDpEvent(event.noise_multiplier)
-            if event.mechanism == "gaussian"
-            else dp_accounting.LaplaceDpEvent(event.noise_multiplier)
-        )
-        if event.sampling_rate < 1:
-            noise = dp_accounting.PoissonSampledDpEvent(event.sampling_rate, noise)
-        accountant.compose(noise, event.count)
-    return float(accountant.get_epsilon(delta))
+    def log_delta(log_order: float) -> float:
+        order = 1 + math.exp(log_order)
+        above = order - 1
+        return above * (order * rho - epsilon) - math.log(above) + order * math.log1p(-1 / order)
+
+    if rho == 0:
+        return 0.0
+    best = minimize_scalar(
+        log_delta, bounds=(-20.0, 30.0), method="bounded", options={"xatol": 1e-10}
+    )
+    return min(1.0, math.exp(min(0.0, best.fun)))
+
+
+def zcdp_rho(epsilon: float, delta: float) -> float:
+    """Largest rho for which rho-zCDP implies (``epsilon``, ``delta``); both > 0."""
+    from scipy.optimize import root_scalar
+
+    return root_scalar(
+        lambda rho: math.log(max(zcdp_delta(rho, epsilon), 1e-300)) - math.log(delta),
+        bracket=(1e-30, epsilon + 1),
+        xtol=1e-15,
+        rtol=1e-12,
+    ).root
+
+
+def zcdp_epsilon(rho: float, delta: float) -> float:
+    """Least epsilon for which ``rho``-zCDP implies (epsilon, ``delta``)."""
+    from scipy.optimize import root_scalar
+
+    if rho == 0:
+        return 0.0
+    high = rho + 2 * math.sqrt(rho * math.log(1 / delta))  # Bun and Steinke 2016, proposition 1.3
+    if zcdp_delta(rho, 0.0) <= delta:
+        return 0.0
+    return root_scalar(
+        lambda epsilon: math.log(max(zcdp_delta(rho, epsilon), 1e-300)) - math.log(delta),
+        bracket=(0.0, high),
+        rtol=1e-12,
+    ).root

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-from . import templates
+from . import claims, templates
 from .board import Board, Estimate, Leaderboard, Row, headlines
 from .escape import decimals, interval, number, visible
 
@@ -18,12 +18,17 @@ def to_html(leaderboard: Leaderboard) -> str:
     """Render the page."""
     boards = [_board(leaderboard, board) for board in leaderboard.boards]
     return templates.render(
-        "board.html.jinja", boards=boards, metrics=leaderboard.metrics, notes=leaderboard.notes
+        "board.html.jinja",
+        boards=boards,
+        metrics=leaderboard.metrics,
+        notes=leaderboard.notes,
+        claims_head=claims.HEAD,
     )
 
 
 def _board(leaderboard: Leaderboard, board: Board) -> dict[str, Any]:
     tables = [board.plain, board.imputed] if board.has_imputation else [board.plain]
+    tables = [table for table in tables if table.rows]
     by_family = groupby(board.metrics, key=lambda name: leaderboard.metrics[name]["family"])
     statuses = {status for row in board.plain.rows for status in row.statuses}
     return {
@@ -37,7 +42,9 @@ def _board(leaderboard: Leaderboard, board: Board) -> dict[str, Any]:
         ],
         "plots": [_plot(board.plain.rows, name) for name in _plotted(leaderboard, board)],
         "statuses": sorted(statuses, key=lambda status: (status != "ok", status)),
-        "datasets": [_dataset(board, dataset) for dataset in board.datasets],
+        "datasets": [_dataset(board, name) for name in board.datasets if board.plain.rows],
+        "claims": [(claim, claims.fields(claim)) for claim in board.claims],
+        "legend": claims.legend(board.claims),
     }
 
 

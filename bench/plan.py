@@ -15,6 +15,7 @@ from .config import ConfigError, Plain, Point
 from .contracts import Budget
 from .seeds import STAGES
 from .statuses import STATUSES
+from .tuning import Tuning
 
 
 class Planner:
@@ -53,6 +54,7 @@ class Planner:
             seeds=_seeds(config),
             label=_label(config["generator"], point.overrides),
             limits=_limits(config["limits"]),
+            tuning=Tuning(**config["tuning"]),
         )
 
     def dataset(self, dataset: Plain) -> Plain:

@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import claims
 from .board import Board, Estimate, Leaderboard, Row, Table, headlines
 from .csv_tables import to_csv, to_tidy_csv
 from .escape import interval, latex, markdown, number, plus_minus, visible
@@ -76,8 +77,9 @@ def _imputed(share: float) -> str:
 
 
 def _tables(board: Board) -> Iterator[Table]:
-    """Both tables, or one of them where nothing was imputed."""
-    yield board.plain
+    """Both tables, or one of them where nothing was imputed; none of a board of claims alone."""
+    if board.plain.rows:
+        yield board.plain
     if board.has_imputation:
         yield board.imputed
 
@@ -98,6 +100,8 @@ def to_text(leaderboard: Leaderboard, width: int = 110) -> str:
         console.print(Text(f"\n{visible(board.title)}\n{'=' * min(len(board.title), width)}"))
         for table in _tables(board):
             console.print(_text_table(leaderboard, board, table))
+        if board.claims:
+            console.print(_text_claims(board))
         notes = [("!!! " if note.alarm else "") + note.text for note in board.notes]
         for line in (*notes, *_remarks(board)):
             console.print(Padding(Text(visible(line)), (0, 0, 0, 1)))
@@ -139,6 +143,21 @@ def _text_table(leaderboard: Leaderboard, board: Board, table: Table) -> RichTab
     return grid
 
 
+def _text_claims(board: Board) -> RichTable:
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    grid = RichTable(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    grid.title, grid.title_justify, grid.title_style = Text("Privacy claims"), "left", ""
+    for head in claims.HEAD:
+        right = "ε" in head or head in ("its own word", "ceiling")
+        grid.add_column(Text(head), justify="right" if right else "left", overflow="fold")
+    for claim in board.claims:
+        grid.add_row(*(Text(visible(field)) for field in claims.fields(claim)))
+    return grid
+
+
 def _text_fields(
     leaderboard: Leaderboard, table: Table, row: Row, names: list[str]
 ) -> Iterator[str]:
@@ -164,7 +183,9 @@ def _text_value(estimate: Estimate | None, places: int | None = None, wide: bool
 
 def _remarks(board: Board) -> Iterator[str]:
     """Lines under a board's tables: what is not ranked, failed or does not apply, and why."""
-    if not board.has_imputation:
+    if legend := claims.legend(board.claims):
+        yield legend
+    if board.plain.rows and not board.has_imputation:
         yield "Nothing was imputed: the table with imputation is the same."
     for row in (board.imputed if board.has_imputation else board.plain).rows:
         if row.unranked:
@@ -189,6 +210,7 @@ def to_markdown(leaderboard: Leaderboard) -> str:
             lines += [f"> **{text}**" if note.alarm else f"> {text}", ""]
         for table in _tables(board):
             lines += _markdown_board(leaderboard, board, table)
+        lines += _markdown_claims(board)
         lines += [f"- {markdown(line)}" for line in _remarks(board)]
     return "\n".join([*lines, "", *_markdown_definitions(leaderboard)]) + "\n"
 
@@ -219,6 +241,14 @@ def _markdown_board(leaderboard: Leaderboard, board: Board, table: Table) -> Ite
                 for row in table.rows
             ),
         )
+
+
+def _markdown_claims(board: Board) -> Iterator[str]:
+    if board.claims:
+        yield "### Privacy claims"
+        yield ""
+        rows = ([markdown(field) for field in claims.fields(claim)] for claim in board.claims)
+        yield from _markdown_table(list(claims.HEAD), rows)
 
 
 def _markdown_row(row: Row, table: Table, names: list[str]) -> list[str]:

@@ -18,15 +18,13 @@ from typing import Any
 
 import pandas as pd
 
-from . import models, targets
+from . import claim, models, targets
 from .cells import Cell
 from .contracts import Budget, Measured, Metric, Tables
-from .ledger import spent_epsilon
 from .schema import Schema, SchemaError
 from .seeds import stream
 from .store import Store, publish
 
-EPSILON_SLACK = 1e-6  # relative; what root finding and rounding may cost
 PROGRESS_SECONDS = 0.2  # training steps are reported no more often
 MODEL_SECONDS = 5.0  # a fit shorter than this is repeated rather than stored
 
@@ -88,7 +86,7 @@ class Stages:
         """
         if (found := self._finished_sample()) is not None:
             return found
-        generator = self._generator()
+        generator = self.generator()
         if rows.empty:
             raise CellEnd("skipped", f"the split has no {self.fit_on} rows")
         generator = self._trained(generator, rows)
@@ -104,13 +102,75 @@ class Stages:
         self._report(stage="evaluate")
         outcome: dict[str, dict[str, Any]] = {kind: {} for kind in OUTCOME}
         started = time.perf_counter()
-        with self._timed("evaluate"):
+        with self.timed("evaluate"):
             for name, spec in self.cell.evaluators.items():
                 part = self._finished_evaluation(name) or self._evaluation(name, spec, tables)
                 for kind, values in part.items():
                     outcome[kind].update(values)
                 self.cost["evaluate_seconds"] = time.perf_counter() - started
         self.result.update(outcome)
+
+    def generator(self) -> Any:
+        """Build the generator.
+
+        Raises
+        ------
+        CellEnd
+            If the cell does not apply.
+        """
+        budget = self.cell.handed
+        if budget.is_private and not self.schema.public:
+            raise CellEnd(
+                "skipped",
+                "the Schema was guessed from private rows, which no epsilon covers; "
+                "check it and set dataset.public=true",
+            )
+        generator = self.build()
+        if reason := refusal(generator, self.schema, budget):
+            raise CellEnd("skipped", str(reason))
+        return generator
+
+    def build(self) -> Any:
+        """Build the generator, whether it applies or not."""
+        return targets.build(self.cell.generator, ("fit", "sample"))
+
+    def account(self, generator: Any) -> None:
+        """Recompute what a fitted generator spent and hold it against the budget."""
+        self.result["privacy"] = claim.account(generator, self.cell.budget, self.cell.tuning)
+        if reason := claim.violation(self.result["privacy"], self.cell.budget):
+            raise CellEnd("budget_violation", reason)
+
+    def reuse(self, part: str) -> bool:
+        """Take over what an earlier record of the same cell holds of a scenario's own part."""
+        for record in self._earlier:
+            if record.get(part):
+                kept = ("privacy", "cost", part, *OUTCOME)
+                self.result.update({name: record[name] for name in kept})
+                return True
+        return False
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add what happens inside to the cost of a stage."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.result["cost"][f"{stage}_seconds"] = time.perf_counter() - wall
+        self.result["cost"][f"{stage}_cpu_seconds"] = time.process_time() - cpu
+
+    def progress(self, stage: str) -> Callable[..., None]:
+        """Begin a stage, and return the function that its steps are reported to."""
+        self._report(stage=stage)
+        last = 0.0
+
+        def progress(step: int, total: int, **losses: float) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= PROGRESS_SECONDS or step >= total:
+                last = now
+                values = {name: float(value) for name, value in losses.items()}
+                self._report(step=int(step), total=int(total), losses=values)
+
+        return progress
 
     # Train and sample
 
@@ -137,20 +197,6 @@ class Stages:
             return None
         return table if self.schema.digest(table) == sha256 else None
 
-    def _generator(self) -> Any:
-        """Build the generator, unless the cell does not apply."""
-        budget = self.cell.budget
-        if budget.is_private and not self.schema.public:
-            raise CellEnd(
-                "skipped",
-                "the Schema was guessed from private rows, which no epsilon covers; "
-                "check it and set dataset.public=true",
-            )
-        generator = targets.build(self.cell.generator, ("fit", "sample"))
-        if reason := refusal(generator, self.schema, budget):
-            raise CellEnd("skipped", str(reason))
-        return generator
-
     def _trained(self, generator: Any, rows: pd.DataFrame) -> Any:
         path = self._store.model_path(self.cell.train_key)
         if path.exists():
@@ -158,64 +204,29 @@ class Stages:
             if kept is not None:
                 generator, self.result["privacy"], self.result["cost"] = kept
                 return generator
-        self._report(stage="train")
         rng = stream(self.cell.seeds["train"], "train")
-        generator.progress = self._progress()
-        with self._timed("fit"), _peak_memory(self.result["cost"]):
-            generator.fit(rows.copy(), schema=self.schema, budget=self.cell.budget, rng=rng)
+        generator.progress = self.progress("train")
+        with self.timed("fit"), _peak_memory(self.result["cost"]):
+            generator.fit(rows.copy(), schema=self.schema, budget=self.cell.handed, rng=rng)
         generator.__dict__.pop("progress", None)
         if (count := getattr(generator, "parameters", None)) is not None:
             self.result["cost"]["parameters_count"] = float(count)
-        self._account(generator)
+        self.account(generator)
         if self.result["cost"]["fit_seconds"] > MODEL_SECONDS:
             kept = (generator, self.result["privacy"], self.result["cost"])
             if (content := models.pack(kept)) is not None:
                 publish(path, content, replace=True)
         return generator
 
-    def _account(self, generator: Any) -> None:
-        """Recompute what the generator spent and hold it against the budget."""
-        budget = self.cell.budget
-        ledger = list(getattr(generator, "ledger", ()))
-        spent = spent_epsilon(ledger, budget.delta) if ledger else None
-        self.result["privacy"] = {
-            "ledger": [asdict(event) for event in ledger],
-            "spent_epsilon": spent,
-        }
-        if not budget.is_private:
-            return
-        if spent is None:
-            raise CellEnd("budget_violation", "the ledger is empty, so it supports no claim")
-        if spent > budget.epsilon * (1 + EPSILON_SLACK):
-            raise CellEnd(
-                "budget_violation",
-                f"the ledger spends epsilon {spent:.6g} at delta {budget.delta:g}, "
-                f"the budget is {budget.epsilon:g}",
-            )
-
     def _sample(self, generator: Any, n: int) -> pd.DataFrame:
         self._report(stage="sample")
         rng = stream(self.cell.seeds["sample"], "sample")
-        with self._timed("sample"), _peak_memory(self.result["cost"]):
+        with self.timed("sample"), _peak_memory(self.result["cost"]):
             table = generator.sample(n, rng=rng)
         try:
             return self.schema.conform(table, n)
         except SchemaError as error:
             raise CellEnd("invalid_output", str(error)) from error
-
-    def _progress(self) -> Callable[..., None]:
-        """Return the function that a training generator reports its steps to."""
-        last = 0.0
-
-        def progress(step: int, total: int, **losses: float) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last >= PROGRESS_SECONDS or step >= total:
-                last = now
-                values = {name: float(value) for name, value in losses.items()}
-                self._report(step=int(step), total=int(total), losses=values)
-
-        return progress
 
     # Evaluate
 
@@ -240,13 +251,6 @@ class Stages:
         except targets.TargetError as error:
             raise CellEnd("failed", f"evaluator {name!r}: {error}") from error
         return ask(name, evaluator, tables, self.schema, self.cell.seeds["evaluate"])
-
-    @contextlib.contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        wall, cpu = time.perf_counter(), time.process_time()
-        yield
-        self.result["cost"][f"{stage}_seconds"] = time.perf_counter() - wall
-        self.result["cost"][f"{stage}_cpu_seconds"] = time.process_time() - cpu
 
 
 def refusal(generator: Any, schema: Schema, budget: Budget) -> str | None:

@@ -99,8 +99,11 @@ def show_leaderboard(
 ) -> None:
     """Compile a leaderboard, print it, write its pages and say where they are."""
     from . import leaderboard, render
+    from .audit.conclusions import conclusions
 
-    board = leaderboard.compile(records, expected, families=families)
+    records = list(records)
+    audits = conclusions(records)
+    board = leaderboard.compile(records, expected, audits, families=families)
     say(render.to_text(board))
     for path in render.write(board, folder):
         say(str(path))

@@ -13,6 +13,7 @@ from .contracts import Budget
 from .seeds import STAGES
 from .stages import metric_of
 from .store import Store
+from .tuning import Tuning
 from .worker import Worker
 
 TOLERANCE = 1e-6  # of a metric, where instruction sets or versions differ
@@ -59,6 +60,7 @@ def cell_of(record: Mapping[str, Any], store: Store) -> Cell:
         budget=Budget(**budget),
         seeds={**identity["seeds"], STAGES[-1]: record["evaluation"]["seed"]},
         label=record["names"]["generator"],
+        tuning=Tuning(**identity.get("tuning", {})),
         limits={
             "seconds": None,
             "memory_mib": None,
@@ -101,9 +103,9 @@ def verify(
 def compare(record: Mapping[str, Any], again: Mapping[str, Any]) -> Verdict:
     """Compare two records of one cell; measured costs are no part of it."""
     found = [
-        f"{name}: {record[name]!r} became {again[name]!r}"
-        for name in ("status", "reason", "synthetic")
-        if record[name] != again[name]
+        f"{name}: {record.get(name)!r} became {again.get(name)!r}"
+        for name in ("status", "reason", "synthetic", "audit")
+        if record.get(name) != again.get(name)
     ]
     worst = 0.0
     before, after = _comparable(record), _comparable(again)

@@ -165,6 +165,7 @@ def make_record(
         **end,
         "synthetic": result.get("synthetic"),
         "privacy": result.get("privacy"),
+        **({"audit": result["audit"]} if "audit" in result else {}),
         **{kind: result.get(kind, {}) for kind in OUTCOME},
         "cost": result.get("cost", {}) | {"tree_peak_rss_mib": outcome.peak_rss_mib},
         "environment": environment.describe() | {"threads": cell.limits["threads"]},

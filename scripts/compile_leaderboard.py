@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from syntharena.bench.audit.conclusions import conclusions
 from syntharena.bench.leaderboard import compile
 from syntharena.bench.render import to_text, write
 from syntharena.bench.store import Store
@@ -22,7 +23,8 @@ def main() -> None:
     if not arguments.results.is_dir():
         parser.error(f"RESULTS must be a folder, got {str(arguments.results)!r}")
     store = Store(arguments.results)
-    leaderboard = compile(store.records(), store.expected())
+    records = list(store.records())
+    leaderboard = compile(records, store.expected(), conclusions(records))
     paths = write(leaderboard, arguments.out or arguments.results / "leaderboard")
     print(to_text(leaderboard))
     print("\n".join(str(path) for path in paths))

@@ -84,6 +84,7 @@ def make_cell(toy):
             seeds=seeds,
             label=fields.pop("label", (generator.get("about") or {}).get("name", "mine")),
             limits={"seconds": 60.0, "memory_mib": None, "threads": 1, **dict(limits)},
+            **fields,
         )
 
     return make

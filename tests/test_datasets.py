@@ -69,8 +69,10 @@ def refused(call, *arguments, **options):
 
 
 def test_there_is_a_yaml_for_every_table():
-    assert len(NAMES) == 20
-    assert DATA is None or {path.name[:-7] for path in DATA.glob("*.csv.gz")} == set(NAMES)
+    shipped = {"three_bits"}
+    assert len(NAMES) == 21
+    found = DATA and {path.name[:-7] for path in DATA.glob("*.csv.gz")}
+    assert DATA is None or found == set(NAMES) - shipped
 
 
 @pytest.mark.parametrize("name", NAMES)

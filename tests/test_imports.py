@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CONTRACTS = {"contracts", "schema", "ledger", "content"}
-STATISTICS = {"leaderboard", "board", "bootstrap", "grid", "standings", "statuses"}
+CONTRACTS = {"contracts", "schema", "ledger", "accountant", "content"}
+STATISTICS = {"leaderboard", "board", "bootstrap", "canonical", "claims", "grid", "standings", "statuses"}
 CONFIGURATION = {"config"}  # the only module that may know Hydra and OmegaConf
 
 

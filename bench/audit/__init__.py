@@ -1,0 +1,1 @@
+"""The auditor: how much a generator really leaks, whatever it claims."""
