@@ -40,7 +40,7 @@ class DpMarginals:
     ledger: Sequence[Event] = ()
 
     def __init__(
-        self, bins: int = 32, discretiser: str = "uniform", discretiser_share: float = 0.1
+        self, bins: int = 32, discretiser: str = "privtree", discretiser_share: float = 0.1
     ) -> None:
         self.bins = bins
         self.discretiser = discretiser

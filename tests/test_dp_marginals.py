@@ -32,7 +32,8 @@ MIXED = Schema(
 
 def fitted(table, schema, budget, seed=0, bins=32):
     rng = np.random.default_rng(seed)
-    return DpMarginals(bins).fit(table, schema=schema, budget=budget, rng=rng)
+    generator = DpMarginals(bins, discretiser="uniform")
+    return generator.fit(table, schema=schema, budget=budget, rng=rng)
 
 
 def flat_table(categories, each, columns=1):

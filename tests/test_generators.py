@@ -21,17 +21,22 @@ from scipy import stats
 import syntharena.conf
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
+from syntharena.generators.aim import Aim
 from syntharena.generators.cart import Cart
 from syntharena.generators.common import Atoms, category_vectors
 from syntharena.generators.dp_marginals import DpMarginals
 from syntharena.generators.fresh_real import FreshReal
 from syntharena.generators.gaussian_copula import GaussianCopula
 from syntharena.generators.independent import Independent
+from syntharena.generators.mst import Mst
+from syntharena.generators.mwem_pgm import MwemPgm
+from syntharena.generators.privbayes import PrivBayes
 from syntharena.generators.smote import Smote
 from syntharena.generators.train_copy import TrainCopy
 
 NOT_PRIVATE = [TrainCopy, FreshReal, Independent, GaussianCopula, Cart, Smote]
-EVERY = [*NOT_PRIVATE, DpMarginals]
+MARGINAL = [DpMarginals, PrivBayes, Mst, Aim, MwemPgm]
+EVERY = [*NOT_PRIVATE, *MARGINAL]
 CONDITIONAL = [Independent, GaussianCopula]
 CHANCE = 1e-4  # p-value below which a test of a random table fails
 YAMLS = sorted((Path(syntharena.conf.__file__).parent / "generator").glob("*.yaml"))

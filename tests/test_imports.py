@@ -10,7 +10,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CONTRACTS = {"contracts", "schema", "ledger", "accountant", "content"}
-STATISTICS = {"leaderboard", "board", "bootstrap", "canonical", "claims", "grid", "standings", "statuses"}
+STATISTICS = {
+    "leaderboard",
+    "board",
+    "bootstrap",
+    "canonical",
+    "claims",
+    "grid",
+    "standings",
+    "statuses",
+}
 CONFIGURATION = {"config"}  # the only module that may know Hydra and OmegaConf
 
 
