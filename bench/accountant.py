@@ -47,7 +47,7 @@ def spent(ledger: Sequence[Event], delta: float, neighbours: Neighbours = "add_r
     8). With delta > 0 everything also goes through privacy loss distributions (Doroshenko et al.
     2022), Renyi divergences (Mironov 2017) and, without sampling, zero-concentrated differential
     privacy (Bun and Steinke 2016). Where scales were chosen adaptively only sums of epsilon or rho
-    hold.
+    hold; the epsilon of an event that decided over others is added to theirs.
 
     Parameters
     ----------
@@ -61,6 +61,10 @@ def spent(ledger: Sequence[Event], delta: float, neighbours: Neighbours = "add_r
     """
     if not ledger:
         return Spent(0.0, {})
+    first, rest = _deciding(ledger)
+    if first:
+        others = spent(rest, delta, neighbours)
+        return Spent(first + others.epsilon, {name: first + e for name, e in others.by.items()})
     uses = _uses(ledger, neighbours)
     by = {}
     pure = math.fsum(count * _event(use).pure_epsilon for use, count in uses.items())
@@ -98,10 +102,21 @@ def delta_of(
     """
     if not ledger:
         return lambda epsilons: np.maximum(0.0, -np.expm1(epsilons))
-    losses = _loss_distribution(_uses(ledger, neighbours))
-    return lambda epsilons: np.reshape(
-        losses.get_delta_for_epsilon(np.ravel(epsilons).tolist()), np.shape(epsilons)
-    )
+    first, rest = _deciding(ledger)
+    losses = _loss_distribution(_uses(rest, neighbours))
+
+    def delta(epsilons: np.ndarray) -> np.ndarray:
+        left = np.ravel(epsilons) - first
+        found = np.reshape(losses.get_delta_for_epsilon(left.tolist()), np.shape(epsilons))
+        return np.where(np.asarray(epsilons) < first, 1.0, found)
+
+    return delta
+
+
+def _deciding(ledger: Sequence[Event]) -> tuple[float, list[Event]]:
+    """Return the epsilon of the events that decide over others, and the others."""
+    epsilons = [event.count * event.pure_epsilon for event in ledger if event.decides]
+    return math.fsum(epsilons), [event for event in ledger if not event.decides]
 
 
 def _uses(ledger: Sequence[Event], neighbours: Neighbours) -> Counter[Use]:

@@ -45,6 +45,9 @@ class Event:
         Whether its scale or count was chosen after seeing earlier noisy answers. Such uses are
         accounted by a filter on the sum of rho or epsilon (Feldman and Zrnic 2021), whose guarantee
         is the sum that was never to be exceeded.
+    decides : bool
+        Whether its answer chose the scales or sampling rates of other events. It must be pure, and
+        its epsilon is added to that of the others, whatever they are (sequential composition).
     """
 
     mechanism: Mechanism
@@ -54,6 +57,7 @@ class Event:
     sampling_rate: float = 1.0
     purpose: str = ""
     adaptive: bool = False
+    decides: bool = False
 
     def __post_init__(self) -> None:
         if self.mechanism not in get_args(Mechanism):
@@ -66,6 +70,10 @@ class Event:
                 raise ValueError(f"{name} must be > 0, got {value!r}")
         if not 0 < self.sampling_rate <= 1:
             raise ValueError(f"sampling_rate must be in (0, 1], got {self.sampling_rate!r}")
+        if self.decides and self.mechanism in GAUSSIAN:
+            raise ValueError(
+                f"an event that decides must be pure, got {self.mechanism!r}; use Laplace noise"
+            )
         if self.mechanism == "discrete_gaussian" and self.sensitivity != int(self.sensitivity):
             raise ValueError(
                 "sensitivity of discrete Gaussian noise must be a whole number, "

@@ -121,6 +121,17 @@ def test_adaptive_scales_are_accounted_by_sums_alone():
     assert spent_epsilon(adaptive, DELTA) == pytest.approx(zcdp_epsilon(5 / 200, DELTA))
 
 
+def test_what_decides_over_others_is_added_to_them():
+    count = Event("discrete_laplace", 1, 50.0, decides=True)
+    rest = [Event("gaussian", 1.0, 2.0, count=100, sampling_rate=0.1)]
+    alone = spent(rest, DELTA)
+    together = spent([count, *rest], DELTA)
+    assert together.by == {name: pytest.approx(0.02 + e) for name, e in alone.by.items()}
+    profiles = delta_of([count, *rest]), delta_of(rest)
+    assert profiles[0](np.array([0.52]))[0] == pytest.approx(profiles[1](np.array([0.5]))[0])
+    assert profiles[0](np.array([0.01]))[0] == 1.0
+
+
 # Brute force
 
 
@@ -179,6 +190,7 @@ def test_the_profile_of_choices_is_reached():
         ({"count": 0}, "count must be > 0"),
         ({"sampling_rate": 0.0}, "sampling_rate must be in"),
         ({"mechanism": "discrete_gaussian", "sensitivity": 1.5}, "must be a whole number"),
+        ({"mechanism": "gaussian", "decides": True}, "must be pure"),
     ],
 )
 def test_events_that_mean_nothing_are_refused(changes, message):

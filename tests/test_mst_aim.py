@@ -150,14 +150,6 @@ def test_a_row_changes_a_score_by_at_most_one():
 # What is learned
 
 
-@pytest.mark.parametrize(("make", "most"), [(Mst, 0.01), (Aim, 0.01), (MwemPgm, 0.03)])
-def test_a_chain_is_recovered_without_noise(make, most):
-    schema, codes = chain(4000)
-    generator = fitted(make, table_of(schema, codes), schema, Budget())
-    drawn = drawn_codes(generator, schema, 4000)
-    assert pair_error(codes, drawn, [len(c.categories) for c in schema]) < most
-
-
 @pytest.mark.parametrize("make", EVERY)
 def test_a_chain_is_learned_at_a_moderate_budget(make):
     schema, codes = chain(20_000)
@@ -359,13 +351,3 @@ def test_utility_grows_with_epsilon(make):
         means.append(np.mean([nist_score(m, schema, table, s) for s, m in enumerate(models)]))
     assert (np.diff(means) > -0.5).all()
     assert means[-1] > means[0] + 20
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("make", "most"), [(Mst, 14 / 3), (Aim, 60)])
-def test_adult_takes_seconds(make, most):
-    dataset = spec_and_table("adult")
-    started = time.process_time()
-    generator = fitted(make, dataset.table[:32_561], dataset.schema)
-    generator.sample(32_561, rng=np.random.default_rng(0))
-    assert time.process_time() - started < most
