@@ -50,14 +50,16 @@ def main() -> None:
             tables = Tables(train, train, train, generator.sample(len(train), rng=rng))
             values = Marginals().evaluate(tables, schema=schema, rng=rng)
             scores.append(float(getattr(values[METRIC], "value", values[METRIC])))
-        mean, error = np.mean(scores), np.std(scores, ddof=1) / np.sqrt(len(scores))
-        half = stats.t.ppf(0.975, len(scores) - 1) * error
         seconds = (time.process_time() - started) / arguments.seeds
-        print(
-            f"{name:10} {mean:.1f} [{mean - half:.1f}, {mean + half:.1f}] over {len(scores)} seeds,",
-            f"published {PUBLISHED.get(name, '-')}; {seconds:.1f} CPU s a seed",
-            flush=True,
-        )
+        print(f"{name:10} {shown(scores)}, published {PUBLISHED.get(name, '-')};", end=" ")
+        print(f"{seconds:.1f} CPU s a seed", flush=True)
+
+
+def shown(scores: list[float]) -> str:
+    """Write the mean with its interval."""
+    mean = float(np.mean(scores))
+    half = stats.t.ppf(0.975, len(scores) - 1) * np.std(scores, ddof=1) / np.sqrt(len(scores))
+    return f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}] over {len(scores)} seeds"
 
 
 if __name__ == "__main__":
