@@ -1,0 +1,84 @@
+"""What the neural private generators share: a fitted row generator, its release, its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..bench.contracts import Budget
+from ..bench.ledger import Event
+from ..bench.schema import Schema
+from .dpsgd import not_sampled
+from .tensors import Encoding
+
+if TYPE_CHECKING:
+    from torch import Generator
+
+CHUNK = 8192  # rows drawn at a time
+
+
+def seeded(rng: np.random.Generator) -> Generator:
+    """Return a generator of torch that ``rng`` seeds."""
+    import torch
+
+    return torch.Generator().manual_seed(int(rng.integers(2**63)))
+
+
+def not_installed() -> str | None:
+    """Say how to get torch, unless it is there."""
+    if find_spec("torch") is None:
+        return "torch is not installed; pip install 'syntharena[networks]'"
+    return None
+
+
+class Neural:
+    """A fitted model is networks by name; the one named ``generator`` draws rows.
+
+    Nothing else is kept of a fit but ``noisy_``: other noisy numbers that it released, by name.
+    """
+
+    ledger: Sequence[Event] = ()
+    claimed_epsilon: float
+    progress = staticmethod(lambda step, total, **losses: None)
+    encoding_: Encoding
+    networks_: dict[str, Any]
+    noisy_: dict[str, np.ndarray]
+
+    def skip(self, schema: Schema, budget: Budget) -> str | None:
+        """Say why a cell does not apply."""
+        return not_installed() or not_sampled(schema, budget)
+
+    @property
+    def parameters(self) -> int:
+        """How many weights were learned."""
+        return sum(p.numel() for net in self.networks_.values() for p in net.parameters())
+
+    @property
+    def release(self) -> Mapping[str, np.ndarray]:
+        """Weights of all networks, and what else was released."""
+        weights = {
+            f"{name} {key}": value.detach().numpy()
+            for name, network in self.networks_.items()
+            for key, value in network.named_parameters()
+        }
+        return weights | self.noisy_
+
+    def sample(self, n: int, *, rng: np.random.Generator) -> pd.DataFrame:
+        """Draw ``n`` rows."""
+        import torch
+
+        generator = seeded(rng)
+        network = self.networks_["generator"]
+        parts = [network.places(min(CHUNK, n - begun), generator) for begun in range(0, n, CHUNK)]
+        places = torch.cat(parts) if parts else torch.empty((0, len(self.encoding_.sizes)))
+        return self.encoding_.table(places.numpy().astype(np.int64), rng)
+
+
+def check_allowed(generator: Neural, schema: Schema, budget: Budget) -> None:
+    """Raise a ValueError if ``generator`` skips such a cell."""
+    if reason := generator.skip(schema, budget):
+        raise ValueError(reason)
