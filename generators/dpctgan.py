@@ -6,7 +6,8 @@ comes from noisy one-way marginals, which the budget pays for; of a real row it 
 a pair of row and vector still depends on one row. What CTGAN has beside, and is not private, is
 left out: training by sampling on exact frequencies, modes fitted to numbers, rows packed together
 (pac = 1), and the gradient penalty between real and generated rows. The critic's loss is cross
-entropy. The generator's biases begin at the logarithms of the noisy marginals.
+entropy, and its weights are clipped: without that, training does not settle. The generator's biases
+begin at the logarithms of the noisy marginals.
 
 An infinite epsilon trains the same networks with exact marginals and without clipping and noise.
 """
@@ -47,6 +48,8 @@ class DpCtgan(Neural):
         Of them, for each of the generator, >= 1.
     bound : float
         Largest norm of a row's gradient, > 0.
+    weight_bound : float
+        Largest absolute weight of the critic, > 0.
     learning_rate : float
         Of the critic and the generator, > 0.
     hidden, noise : int
@@ -62,6 +65,7 @@ class DpCtgan(Neural):
         steps: int = 2000,
         critic_steps: int = 10,
         bound: float = 1.0,
+        weight_bound: float = 0.1,
         learning_rate: float = 1e-3,
         hidden: int = 64,
         noise: int = 64,
@@ -72,6 +76,7 @@ class DpCtgan(Neural):
         self.steps = steps
         self.critic_steps = critic_steps
         self.bound = bound
+        self.weight_bound = weight_bound
         self.learning_rate = learning_rate
         self.hidden = hidden
         self.noise = noise
@@ -87,6 +92,7 @@ class DpCtgan(Neural):
             Average,
             ConditionalGenerator,
             Perceptron,
+            bound_weights,
             criticise,
             cross_entropy,
             follow,
@@ -118,6 +124,7 @@ class DpCtgan(Neural):
                 fake, _ = generator.pairs(self.lot, draws)
             criticise(critic, real, fake, cross_entropy, descent, draws)
             critic_steps.step()
+            bound_weights(critic, self.weight_bound)
             if step % self.critic_steps == 0:
                 fake, misses = generator.pairs(self.lot, draws)
                 loss = cross_entropy(-critic(fake)).mean() + misses.mean()
@@ -126,7 +133,7 @@ class DpCtgan(Neural):
                 self.progress(step, self.steps, generator=float(loss.detach()))
         self.ledger, self.claimed_epsilon = descent.ledger, descent.claimed_epsilon
         self.networks_ = {"generator": average.kept, "critic": critic}
-        self.noisy_ = {"one-way marginals": counts}
+        self.noisy_ = {"number of rows": np.array([estimate]), "one-way marginals": counts}
         return self
 
 

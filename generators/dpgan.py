@@ -84,7 +84,15 @@ class DpGan(Neural):
         """Train critic and generator in turn for the planned number of steps."""
         import torch
 
-        from .networks import Average, Perceptron, RowGenerator, criticise, follow, wasserstein
+        from .networks import (
+            Average,
+            Perceptron,
+            RowGenerator,
+            bound_weights,
+            criticise,
+            follow,
+            wasserstein,
+        )
 
         for name in ("bins", "lot", "steps", "critic_steps", "hidden", "noise"):
             check_at_least(name, getattr(self, name), 1)
@@ -106,9 +114,7 @@ class DpGan(Neural):
             fake = encoding.rows(generator.places(self.lot, draws))
             criticise(critic, real, fake, wasserstein, descent, draws)
             critic_steps.step()
-            with torch.no_grad():
-                for weight in critic.parameters():
-                    weight.clamp_(-self.weight_bound, self.weight_bound)
+            bound_weights(critic, self.weight_bound)
             if step % self.critic_steps == 0:
                 loss = wasserstein(-critic(generator(self.lot, draws))).mean()
                 follow(loss, generator, generator_steps)

@@ -198,6 +198,13 @@ def criticise(
         parameter.grad = one + other / len(fake)
 
 
+def bound_weights(critic: nn.Module, bound: float) -> None:
+    """Clip a critic's weights, so that its scores cannot change steeply (Arjovsky et al. 2017)."""
+    with torch.no_grad():
+        for weight in critic.parameters():
+            weight.clamp_(-bound, bound)
+
+
 class Average:
     """Running average of a network's weights, free of charge because it reads no row.
 
