@@ -69,7 +69,7 @@ def test_an_overspending_generator_is_found():
     findings = outcomes(check.generator({"_target_": "hostile.Overspends", "factor": 2.0}))
     assert findings["mixed table, epsilon 1"] == (
         "fail",
-        "the ledger spends epsilon 2 at delta 1e-05, the budget is 1",
+        "the ledger spends epsilon 1.99998 at delta 1e-05, the budget is 1",
     )
 
 

@@ -204,7 +204,7 @@ def test_a_new_evaluator_scores_the_old_table(worker, make_cell, monkeypatch):
     first = worker.run(make_cell(honest))
     broken = {"_target_": "hostile.BadEvaluator", "how": "absent", "about": {"version": 1}}
     both = {"shape": make_cell().evaluators["shape"], "bad": broken}
-    monkeypatch.setattr(stages.Stages, "_generator", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr(stages.Stages, "generator", lambda self: pytest.fail("trained again"))
     second = worker.run(make_cell(honest, evaluators=both))
     assert second["status"] == "ok", second["reason"]
     assert second["synthetic"] == first["synthetic"]
@@ -217,7 +217,7 @@ def test_a_finished_sample_survives_a_cell_that_ended_badly(worker, make_cell, m
     honest = {"_target_": "hostile.Honest", "about": {"version": 1}}
     dies = {"_target_": "hostile.BadEvaluator", "how": "segfault", "about": {"version": 1}}
     assert worker.run(make_cell(honest, evaluators={"bad": dies}))["status"] == "failed"
-    monkeypatch.setattr(stages.Stages, "_generator", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr(stages.Stages, "generator", lambda self: pytest.fail("trained again"))
     record = worker.run(make_cell(honest))
     assert record["status"] == "ok", record["reason"]
     assert not list(worker.store.root.glob("stages/*"))

@@ -7,8 +7,11 @@ from syntharena.generators.dp_marginals import DpMarginals
 class TenTimesTooLittleNoise(DpMarginals):
     """States one ledger and adds a tenth of its noise."""
 
+    def __init__(self):
+        super().__init__(discretiser="uniform")  # the same bins with and without noise
+
     def fit(self, train, *, schema, budget, rng):
-        exact = DpMarginals().fit(train, schema=schema, budget=type(budget)(), rng=rng)
+        exact = DpMarginals(discretiser="uniform").fit(train, schema=schema, budget=type(budget)(), rng=rng)
         super().fit(train, schema=schema, budget=budget, rng=rng)
         self.counts_ = [
             true + (noisy - true) / 10
