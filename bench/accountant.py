@@ -11,15 +11,29 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .ledger import GAUSSIAN, Event, Neighbours, gaussian_epsilon, zcdp_epsilon
+from .ledger import GAUSSIAN, Event, Neighbours, gaussian_epsilon, zcdp_delta, zcdp_epsilon
 
 INTERVAL = 1e-4  # of the discretised privacy losses
 PURE_LIMIT = 50.0  # total epsilon beyond which privacy losses are not discretised
-Use = tuple[str, float, float]  # mechanism, noise multiplier, sampling rate
+WIDEST_NOISE = 1e4  # scale of discrete Gaussian noise beyond which its losses are too many
+Profile = Callable[[np.ndarray], np.ndarray]  # epsilons to deltas
+
+
+class Use(NamedTuple):
+    """What equal uses of a mechanism have in common; scales are in units of the sensitivity.
+
+    Discrete Gaussian noise alone keeps both: by k cells of its lattice of scale s it hides less
+    than by one cell of a lattice of scale s / k.
+    """
+
+    mechanism: str
+    noise: float
+    rate: float
+    shift: int = 1
 
 
 @dataclass(frozen=True)
@@ -67,20 +81,19 @@ def spent(ledger: Sequence[Event], delta: float, neighbours: Neighbours = "add_r
         return Spent(first + others.epsilon, {name: first + e for name, e in others.by.items()})
     uses = _uses(ledger, neighbours)
     by = {}
-    pure = math.fsum(count * _event(use).pure_epsilon for use, count in uses.items())
+    pure = _pure(uses)
     if math.isfinite(pure):
         by["pure"] = pure
     adaptive = any(event.adaptive for event in ledger)
-    if not adaptive and all(mechanism == "gaussian" and rate == 1 for mechanism, _, rate in uses):
-        mu = math.sqrt(math.fsum(count / noise**2 for (_, noise, _), count in uses.items()))
+    if not adaptive and all(use.mechanism == "gaussian" and use.rate == 1 for use in uses):
+        mu = math.sqrt(math.fsum(count / use.noise**2 for use, count in uses.items()))
         by["gaussian"] = gaussian_epsilon(mu, delta)
     if delta > 0:
-        if not adaptive and "gaussian" not in by and not PURE_LIMIT < pure < math.inf:
+        if not adaptive and "gaussian" not in by and _has_loss_distribution(uses):
             by["pld"] = float(_loss_distribution(uses).get_epsilon_for_delta(delta))
-        if not adaptive:
+        if not adaptive and not any(u.rate < 1 for u in uses if u.mechanism == "discrete_gaussian"):
             by["rdp"] = _renyi_epsilon(uses, delta)
-        if all(rate == 1 for _, _, rate in uses):
-            rho = math.fsum(count * _concentrated(use) for use, count in uses.items())
+        if (rho := _rho(uses)) is not None:
             by["zcdp"] = zcdp_epsilon(rho, delta)
     return Spent(min(by.values(), default=math.inf), by)
 
@@ -93,24 +106,45 @@ def spent_epsilon(
 
 
 def delta_of(
-    ledger: Sequence[Event], neighbours: Neighbours = "add_remove"
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the deltas of a ledger as a function of epsilons: its whole privacy profile.
+    ledger: Sequence[Event], delta: float, neighbours: Neighbours = "add_remove"
+) -> Profile:
+    """Return the deltas of a ledger as a function of epsilons >= 0: its whole privacy profile.
 
     The trade-off curve that no test between neighbours can get below follows from it (Dong, Roth
-    and Su 2022, proposition 6).
+    and Su 2022, proposition 6). Where scales or rates depend on earlier answers, the ledger of one
+    fit says nothing of another's losses; then only what was calibrated holds: epsilon at ``delta``,
+    and rho where that is what adds up.
     """
     if not ledger:
-        return lambda epsilons: np.maximum(0.0, -np.expm1(epsilons))
-    first, rest = _deciding(ledger)
-    losses = _loss_distribution(_uses(rest, neighbours))
+        return np.zeros_like
+    uses = _uses(ledger, neighbours)
+    found = spent(ledger, delta, neighbours)
+    decided = any(event.decides for event in ledger)
+    fixed = not decided and not any(event.adaptive for event in ledger)
+    if fixed and _has_loss_distribution(uses):
+        losses = _loss_distribution(uses)
+        return lambda epsilons: np.reshape(
+            losses.get_delta_for_epsilon(np.ravel(epsilons).tolist()), np.shape(epsilons)
+        )
+    profiles = [_profile_of_pair(found.epsilon, delta)]
+    if not decided and (rho := _rho(uses)) is not None:
+        profiles.append(np.vectorize(lambda epsilon: zcdp_delta(rho, epsilon), otypes=[float]))
+    return lambda epsilons: np.min([profile(epsilons) for profile in profiles], axis=0)
 
-    def delta(epsilons: np.ndarray) -> np.ndarray:
-        left = np.ravel(epsilons) - first
-        found = np.reshape(losses.get_delta_for_epsilon(left.tolist()), np.shape(epsilons))
-        return np.where(np.asarray(epsilons) < first, 1.0, found)
 
-    return delta
+def _profile_of_pair(epsilon: float, delta: float) -> Profile:
+    """Return the worst profile that is (epsilon, delta)-private.
+
+    That of the pair which dominates all others (Kairouz, Oh and Viswanath 2015, theorem 3.3).
+    """
+    largest = math.tanh(epsilon / 2)  # (e**epsilon - 1) / (e**epsilon + 1), the delta at 0
+
+    def profile(epsilons: np.ndarray) -> np.ndarray:
+        left = np.minimum(epsilons, epsilon) - epsilon
+        growth = (np.exp(left) - math.exp(-epsilon)) / (1 + math.exp(-epsilon))
+        return delta + (1 - delta) * np.maximum(0.0, largest - growth)
+
+    return profile
 
 
 def _deciding(ledger: Sequence[Event]) -> tuple[float, list[Event]]:
@@ -124,15 +158,27 @@ def _uses(ledger: Sequence[Event], neighbours: Neighbours) -> Counter[Use]:
     uses: Counter[Use] = Counter()
     for event in ledger:
         rate = event.sampling_rate if neighbours == "add_remove" else 1.0
-        uses[event.mechanism, event.noise_multiplier, rate] += event.count
+        shift = int(event.sensitivity) if event.mechanism == "discrete_gaussian" else 1
+        uses[Use(event.mechanism, event.noise_multiplier, rate, shift)] += event.count
     return uses
 
 
 def _event(use: Use) -> Event:
-    mechanism, noise, rate = use
-    if mechanism == "discrete_gaussian":  # the sensitivity is a whole number there
-        mechanism = "gaussian"
-    return Event(mechanism, 1.0, noise, sampling_rate=rate)  # type: ignore[arg-type]
+    # The sensitivity of discrete Gaussian noise would have to be a whole number.
+    mechanism = "gaussian" if use.mechanism == "discrete_gaussian" else use.mechanism
+    return Event(mechanism, 1.0, use.noise, sampling_rate=use.rate)  # type: ignore[arg-type]
+
+
+def _pure(uses: Mapping[Use, int]) -> float:
+    """Add up the epsilons of all uses at delta = 0; inf if one has none."""
+    return math.fsum(count * _event(use).pure_epsilon for use, count in uses.items())
+
+
+def _has_loss_distribution(uses: Mapping[Use, int]) -> bool:
+    """Whether privacy losses can be discretised: neither too large nor too many."""
+    discrete = [use.noise * use.shift for use in uses if use.mechanism == "discrete_gaussian"]
+    few = all(scale <= WIDEST_NOISE or math.isinf(scale) for scale in discrete)
+    return few and not PURE_LIMIT < _pure(uses) < math.inf
 
 
 def _loss_distribution(uses: Mapping[Use, int]) -> Any:
@@ -149,7 +195,7 @@ def _one_loss_distribution(use: Use) -> Any:
     from dp_accounting.pld import common
     from dp_accounting.pld import privacy_loss_distribution as pld
 
-    mechanism, noise, rate = use
+    mechanism, noise, rate, shift = use
     settings: dict[str, Any] = {"value_discretization_interval": INTERVAL}
     if math.isinf(noise):
         return pld.identity(INTERVAL)
@@ -158,7 +204,9 @@ def _one_loss_distribution(use: Use) -> Any:
             noise, sampling_prob=rate, use_connect_dots=True, **settings
         )
     if mechanism == "discrete_gaussian":
-        return pld.from_discrete_gaussian_mechanism(noise, sampling_prob=rate, **settings)
+        return pld.from_discrete_gaussian_mechanism(
+            noise * shift, sensitivity=shift, sampling_prob=rate, **settings
+        )
     if mechanism == "laplace":
         return pld.from_laplace_mechanism(
             noise, sampling_prob=rate, use_connect_dots=True, **settings
@@ -206,7 +254,7 @@ def _renyi_event(use: Use) -> Any:
     """Say what a use costs in Renyi divergence."""
     import dp_accounting
 
-    mechanism, noise, rate = use
+    mechanism, noise, rate, _ = use
     if math.isinf(noise):
         return dp_accounting.NoOpDpEvent()
     if mechanism in GAUSSIAN and rate < 1:
@@ -216,6 +264,13 @@ def _renyi_event(use: Use) -> Any:
     return dp_accounting.ZCDpEvent(_concentrated(use))
 
 
+def _rho(uses: Mapping[Use, int]) -> float | None:
+    """Add up what all uses cost in rho; None where one of them is sampled."""
+    if any(use.rate < 1 for use in uses):
+        return None
+    return math.fsum(count * _concentrated(use) for use, count in uses.items())
+
+
 def _concentrated(use: Use) -> float:
     """Return the rho of zero-concentrated differential privacy that a use costs.
 
@@ -223,8 +278,7 @@ def _concentrated(use: Use) -> float:
     theorem 4); a choice of bounded range epsilon costs epsilon**2 / 8 (Cesar and Rogers 2021),
     anything pure epsilon**2 / 2 (Bun and Steinke 2016, proposition 1.4).
     """
-    mechanism, noise, rate = use
-    if mechanism in GAUSSIAN:
-        return 1 / (2 * noise**2)
+    if use.mechanism in GAUSSIAN:
+        return 1 / (2 * use.noise**2)
     epsilon = _event(use).pure_epsilon
-    return epsilon**2 / (8 if mechanism == "exponential" and rate == 1 else 2)
+    return epsilon**2 / (8 if use.mechanism == "exponential" and use.rate == 1 else 2)

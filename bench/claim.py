@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from .accountant import spent
 from .contracts import Budget
-from .ledger import FLOATING_POINT, Event
+from .ledger import FLOATING_POINT, RESERVED, Event
 from .tuning import Tuning
 
 SLACK = 1e-6  # relative; what root finding and rounding may cost
@@ -32,25 +32,34 @@ def events(generator: Any) -> list[Event]:
 def account(generator: Any, budget: Budget, tuning: Tuning = UNTUNED) -> dict[str, Any]:
     """Say what a fitted generator spent, as its record keeps it.
 
+    The ledger is that of one fit, the epsilons are those of all charged trials: each of the others
+    may have used other mechanisms, so it counts as what it was handed or, if that is more, as what
+    this one spent.
+
     Returns
     -------
     dict
         ``neighbours`` and ``unit`` of the claim; the ``ledger``; ``spent_epsilon`` (None for an
         empty ledger) and the bounds ``spent_by`` method; ``claimed_epsilon`` (None where the
-        generator says nothing); ``tuning``, how hyperparameters were chosen, charged trials being
-        in the ledger; ``floating_point``, the purposes whose noise was drawn in floating point, so
-        that its low bits may leak (Mironov 2012).
+        generator says nothing); ``tuning``, how hyperparameters were chosen; ``floating_point``,
+        the purposes whose noise was drawn in floating point, so that its low bits may leak (Mironov
+        2012).
     """
-    ledger = [replace(event, count=event.count * tuning.trials) for event in events(generator)]
-    found = spent(ledger, budget.delta, budget.neighbours) if ledger else None
+    ledger, handed = events(generator), tuning.handed(budget)
+    found = spent(ledger, handed.delta, handed.neighbours) if ledger else None
     claimed = getattr(generator, "claimed_epsilon", None) if budget.is_private else None
+
+    def of_all_trials(epsilon: float) -> float:
+        others = tuning.trials - 1
+        return epsilon + others * max(epsilon, handed.epsilon) if others else epsilon
+
     return {
         "neighbours": budget.neighbours,
         "unit": "row",
         "ledger": [asdict(event) for event in ledger],
-        "spent_epsilon": None if found is None else found.epsilon,
-        "spent_by": {} if found is None else dict(found.by),
-        "claimed_epsilon": None if claimed is None else float(claimed) * tuning.trials,
+        "spent_epsilon": None if found is None else of_all_trials(found.epsilon),
+        "spent_by": {} if found is None else {k: of_all_trials(e) for k, e in found.by.items()},
+        "claimed_epsilon": None if claimed is None else of_all_trials(float(claimed)),
         "tuning": tuning.text,
         "floating_point": floating_point(ledger),
     }
@@ -58,7 +67,8 @@ def account(generator: Any, budget: Budget, tuning: Tuning = UNTUNED) -> dict[st
 
 def floating_point(ledger: Sequence[Event]) -> list[str]:
     """Return the purposes of a ledger whose noise was drawn in floating point."""
-    return sorted({event.purpose for event in ledger if event.mechanism in FLOATING_POINT})
+    drawn = (event for event in ledger if event.purpose != RESERVED)
+    return sorted({event.purpose for event in drawn if event.mechanism in FLOATING_POINT})
 
 
 def violation(privacy: Mapping[str, Any], budget: Budget) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ def claims(cells: pd.DataFrame, audits: Iterable[Any]) -> tuple[Claim, ...]:
     audits : iterable
         Conclusions (``audit.conclusions``) under the board's budget.
     """
-    found = {audit.setting: audit for audit in audits}
+    found: dict[str, list[Any]] = defaultdict(list)
+    for audit in audits:
+        found[audit.setting].append(audit)
     promising = cells.loc[(cells["reference"] == "").to_numpy() & cells["spent"].notna().to_numpy()]
     return tuple(_claims(promising, found))
 
@@ -39,6 +42,7 @@ def broken(made: Iterable[Claim]) -> Iterator[Note]:
             )
 
 
+WORST_FIRST = ("VIOLATION", "inconclusive", "consistent")
 HEAD = (
     "generator",
     "spent ε",
@@ -79,16 +83,22 @@ def legend(made: Iterable[Claim]) -> str:
     return LEGEND.format(confidence=100 * min(confidences)) if confidences else ""
 
 
+def _badness(audit: Any) -> tuple[int, float]:
+    """Order audits of what one label stands for: the worst comes first."""
+    return WORST_FIRST.index(audit.verdict), -audit.found.epsilon
+
+
 def _epsilon(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _claims(cells: pd.DataFrame, audits: dict[str, Any]) -> Iterator[Claim]:
+def _claims(cells: pd.DataFrame, audits: Mapping[str, list[Any]]) -> Iterator[Claim]:
     names, settings = (cells[name].to_numpy() for name in ("generator", "setting"))
     for name in sorted(set(names)):
         mine = names == name
         own = cells.loc[mine]
-        audit = next((audits[key] for key in dict.fromkeys(settings[mine]) if key in audits), None)
+        known = [audit for key in dict.fromkeys(settings[mine]) for audit in audits.get(key, ())]
+        audit = min(known, key=_badness, default=None)
         found = None if audit is None else audit.found
         yield Claim(
             generator=name,

@@ -83,8 +83,7 @@ class _Cell:
 
     @property
     def setting(self) -> str:
-        """What the generator is, whatever it is called."""
-        return digest(self.identity["generator"])
+        return setting_of(self.identity)
 
     @property
     def noise(self) -> str:
@@ -235,6 +234,13 @@ def _newest(
         if metric["family"] in wanted
     }
     return {name: newest[name] for name in sorted(order, key=order.__getitem__)}
+
+
+def setting_of(cell: Mapping[str, Any]) -> str:
+    """SHA-256 of what was fitted, whatever it is called: a generator and its share of a budget."""
+    trials = cell.get("tuning", {}).get("trials", 1)
+    share = {"trials": trials} if trials > 1 else {}  # each charged trial is handed as much less
+    return digest(cell["generator"] | share)
 
 
 def _arrange(cells: list[_Cell], metrics: dict[str, Mapping[str, Any]], pending: int) -> Grid:

@@ -15,7 +15,8 @@ Mechanism = Literal[
     "laplace", "discrete_laplace", "gaussian", "discrete_gaussian", "exponential", "pure"
 ]
 GAUSSIAN = ("gaussian", "discrete_gaussian")
-FLOATING_POINT = ("laplace", "gaussian", "exponential")
+FLOATING_POINT = ("laplace", "gaussian", "exponential", "pure")
+RESERVED = "reserved, not used"  # purpose of what an adaptive filter kept and nothing drew on
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Event:
     adaptive : bool
         Whether its scale or count was chosen after seeing earlier noisy answers. Such uses are
         accounted by a filter on the sum of rho or epsilon (Feldman and Zrnic 2021), whose guarantee
-        is the sum that was never to be exceeded.
+        is the sum that was never to be exceeded: what is left of it is booked as ``RESERVED``.
     decides : bool
         Whether its answer chose the scales or sampling rates of other events. It must be pure, and
         its epsilon is added to that of the others, whatever they are (sequential composition).

@@ -172,8 +172,15 @@ class Column:
             return self._discrete_problem(series)
         return self._numeric_problem(series)
 
+    def has_codes(self, series: pd.Series) -> bool:
+        """Whether the codes of a series are positions in ``categories``.
+
+        Unordered dtypes are equal whatever the order of their categories; codes are not.
+        """
+        return series.dtype == self.dtype and series.cat.categories.equals(self.dtype.categories)
+
     def _discrete_problem(self, series: pd.Series) -> str | None:
-        if series.dtype == self.dtype:
+        if self.has_codes(series):
             return None
         values = series.dropna().unique()
         unseen = sorted({str(value) for value in values} - set(self.categories))
@@ -201,7 +208,7 @@ class Column:
     def canonical(self, series: pd.Series) -> pd.Series:
         """Cast a column without a ``problem`` to the canonical dtype; its values stay."""
         if self.is_discrete:
-            if series.dtype == self.dtype:
+            if self.has_codes(series):
                 return series
             texts = series.map(str, na_action="ignore").astype(object)
             return pd.Series(pd.Categorical(texts, dtype=self.dtype), name=self.name)

@@ -204,7 +204,7 @@ class Stages:
             if kept is not None:
                 generator, self.result["privacy"], self.result["cost"] = kept
                 return generator
-        rng = stream(self.cell.seeds["train"], "train")
+        rng = stream(self.cell.seeds["train"], "train", *self._trial())
         generator.progress = self.progress("train")
         with self.timed("fit"), _peak_memory(self.result["cost"]):
             generator.fit(rows.copy(), schema=self.schema, budget=self.cell.handed, rng=rng)
@@ -217,6 +217,10 @@ class Stages:
             if (content := models.pack(kept)) is not None:
                 publish(path, content, replace=True)
         return generator
+
+    def _trial(self) -> tuple[str, ...]:
+        """Name a charged trial: noise that two trials shared could be taken off both of them."""
+        return (self.cell.train_key,) if self.cell.tuning.how == "charged" else ()
 
     def _sample(self, generator: Any, n: int) -> pd.DataFrame:
         self._report(stage="sample")

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..bench.contracts import Budget
-from ..bench.ledger import Event, Mechanism, zcdp_epsilon, zcdp_rho
+from ..bench.ledger import RESERVED, Event, Mechanism, zcdp_epsilon, zcdp_rho
 from .noise import discrete_gaussian, discrete_laplace
 
 ROUNDING = 1e-9  # of sums of shares
@@ -148,6 +148,11 @@ class Allowance:
         if self._spend(share):
             self._book("pure", 1, 1 / epsilon, 1, purpose)
         return epsilon
+
+    def reserve(self) -> None:
+        """Book what is left of an adaptive allowance: its guarantee is the whole, used or not."""
+        if self.adaptive and self.left > ROUNDING:
+            self.pure(self.left, RESERVED)
 
     def _spend(self, share: float) -> bool:
         """Take a share off; False where nothing has to be paid."""

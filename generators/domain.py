@@ -88,6 +88,11 @@ class Domain:
         """Number of cells of each column, int64."""
         return np.array([axis.size for axis in self.axes], dtype=np.int64)
 
+    @property
+    def edges(self) -> dict[str, np.ndarray]:
+        """The ends of the bins of every numeric column, under names for a release."""
+        return {f"edges of {a.column.name}": a.edges for a in self.axes if len(a.edges)}
+
     def codes(self, table: pd.DataFrame) -> np.ndarray:
         """Return cells of shape (rows, columns), int64; ``NOWHERE`` where a value has none."""
         codes = np.empty((len(table), len(self.axes)), dtype=np.int64, order="F")
@@ -164,7 +169,7 @@ def uniform_edges(column: Column, bins: int) -> np.ndarray:
 
 def public_codes(column: Column, series: pd.Series) -> np.ndarray:
     """Return positions in the Schema's categories, int64; -1 for missing and unknown values."""
-    if series.dtype == column.dtype:
+    if column.has_codes(series):
         return column.codes(series)
     known = pd.Index(column.categories, dtype=object)
     return known.get_indexer(pd.Index(series.astype(object))).astype(np.int64)

@@ -83,9 +83,9 @@ class DpMarginals:
 
     @property
     def release(self) -> Mapping[str, np.ndarray]:
-        """The noisy marginals by column."""
+        """The noisy marginals by column, and the ends of bins."""
         pairs = zip(self.domain_.axes, self.counts_, strict=True)
-        return {axis.column.name: counts for axis, counts in pairs}
+        return {axis.column.name: counts for axis, counts in pairs} | self.domain_.edges
 
     def sample(self, n: int, *, rng: np.random.Generator) -> pd.DataFrame:
         """Draw ``n`` rows, each column on its own."""

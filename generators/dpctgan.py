@@ -117,12 +117,12 @@ class DpCtgan(Neural):
         generator_steps = torch.optim.Adam(generator.parameters(), **adam)
         critic_steps = torch.optim.Adam(critic.parameters(), **adam)
         for step in range(1, self.steps + 1):
-            lot = places[descent.draw(len(places), draws)]
+            lot = places[descent.draw(len(places), rng)]
             column = torch.randint(len(encoding.sizes), (len(lot), 1), generator=draws)
             real = torch.cat([encoding.rows(lot), encoding.rows(lot.gather(1, column))], 1)
             with torch.no_grad():
                 fake, _ = generator.pairs(self.lot, draws)
-            criticise(critic, real, fake, cross_entropy, descent, draws)
+            criticise(critic, real, fake, cross_entropy, descent, rng)
             critic_steps.step()
             bound_weights(critic, self.weight_bound)
             if step % self.critic_steps == 0:

@@ -110,9 +110,9 @@ class DpGan(Neural):
         generator_steps = torch.optim.Adam(generator.parameters(), **adam)
         critic_steps = torch.optim.Adam(critic.parameters(), **adam)
         for step in range(1, self.steps + 1):
-            real = encoding.rows(places[descent.draw(len(places), draws)])
+            real = encoding.rows(places[descent.draw(len(places), rng)])
             fake = encoding.rows(generator.places(self.lot, draws))
-            criticise(critic, real, fake, wasserstein, descent, draws)
+            criticise(critic, real, fake, wasserstein, descent, rng)
             critic_steps.step()
             bound_weights(critic, self.weight_bound)
             if step % self.critic_steps == 0:

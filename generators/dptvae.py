@@ -89,9 +89,9 @@ class DpTvae(Neural):
         average = Average(decoder, self.average)
         optimizer = torch.optim.Adam(weights, lr=self.learning_rate, fused=True)
         for step in range(1, self.steps + 1):
-            rows = encoding.rows(places[descent.draw(len(places), draws)])
+            rows = encoding.rows(places[descent.draw(len(places), rng)])
             losses, taps = elbo(rows, encoder, decoder, draws)
-            gradients = descent.gradients(losses, taps, draws)
+            gradients = descent.gradients(losses, taps, rng)
             for weight, gradient in zip(weights, gradients, strict=True):
                 weight.grad = gradient
             optimizer.step()

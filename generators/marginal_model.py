@@ -149,8 +149,8 @@ class MarginalModel:
         )
         survey = Survey(self.domain_, self.domain_.codes(train), allowance, rng)
         self.model_ = self._learn(survey)
-        edges = {f"edges of {a.column.name}": a.edges for a in self.domain_.axes if len(a.edges)}
-        self.release = survey.release | edges
+        allowance.reserve()
+        self.release = survey.release | self.domain_.edges
         self.ledger = allowance.ledger
         self.claimed_epsilon = allowance.claimed_epsilon
         return self

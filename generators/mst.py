@@ -3,8 +3,9 @@
 Three thirds of the budget: all one-way marginals; the edges of the tree; the two-way marginals on
 them. Between, each column's rare cells, those with noisy counts below three standard deviations,
 are merged into one, whose noisy count is their sum, of a variance that is the sum of theirs; a row
-drawn there gets any of them. Deviations from arXiv:2108.04978: the number of rows is estimated, and
-a column with a single cell left stays out of the tree, since no edge to it would teach anything.
+drawn there gets any of them. Deviations from arXiv:2108.04978: the number of rows is estimated; a
+column with a single cell left stays out of the tree, since no edge to it would teach anything; and
+where no tree is left, what it would have cost pays for the one-way marginals once more.
 """
 
 from __future__ import annotations
@@ -51,13 +52,18 @@ class Mst(MarginalModel):
         self.iterations = iterations
 
     def _learn(self, survey: Survey) -> Model:
-        columns = range(len(survey.sizes))
-        part = survey.allowance.left * (PART if len(columns) > 1 else 1)
-        asked = [survey.measure((c,), part / len(columns), "one-way marginal") for c in columns]
-        self.merged_ = [merged_cells(measurement) for measurement in asked]
-        survey.merge(self.merged_)
+        part = survey.allowance.left * PART
+        asked = _ask(survey, part)
+        merged = [merged_cells(measurement) for measurement in asked]
+        tree_is_left = sum(cells.max() > 0 for cells in merged) > 1
+        if not tree_is_left:
+            again = _ask(survey, survey.allowance.left)
+            asked = [combined(*both) for both in zip(asked, again, strict=True)]
+            merged = [merged_cells(measurement) for measurement in asked]
+        self.merged_ = merged
+        survey.merge(merged)
         known = [merged_counts(m, cells) for m, cells in zip(asked, self.merged_, strict=True)]
-        if sum(size > 1 for size in survey.sizes) > 1:
+        if tree_is_left:
             ones = estimate(survey.sizes, known, iterations=self.iterations)
             tree = spanning_tree(survey, ones, part)
             share = part / len(tree)
@@ -69,6 +75,13 @@ class Mst(MarginalModel):
         for column, cells in enumerate(self.merged_):
             codes[:, column] = split(codes[:, column], cells, rng)
         return codes
+
+
+def _ask(survey: Survey, share: float) -> list[Measurement]:
+    """Measure the marginals of all columns for equal parts of ``share``."""
+    each = share / len(survey.sizes)
+    columns = range(len(survey.sizes))
+    return [survey.measure((column,), each, "one-way marginal") for column in columns]
 
 
 def spanning_tree(survey: Survey, model: Model, share: float) -> list[tuple[int, int]]:
@@ -92,6 +105,13 @@ def spanning_tree(survey: Survey, model: Model, share: float) -> list[tuple[int,
         tree.append((a, b))
         component[component == component[b]] = component[a]
     return tree
+
+
+def combined(first: Measurement, second: Measurement) -> Measurement:
+    """Weigh two measurements of one marginal by the inverse of their variances."""
+    weights = second.variance / (first.variance + second.variance)
+    counts = weights * first.counts + (1 - weights) * second.counts
+    return Measurement(first.clique, counts, np.sqrt(weights * first.variance))
 
 
 def merged_cells(measurement: Measurement) -> np.ndarray:

@@ -183,7 +183,7 @@ def criticise(
     fake: Tensor,
     loss: Loss,
     descent: Descent,
-    generator: Generator,
+    rng: np.random.Generator,
 ) -> None:
     """Set the critic's gradients: private ones of the real rows, free ones of generated rows.
 
@@ -191,7 +191,7 @@ def criticise(
     generated rows are distributed as real ones.
     """
     scores, taps = critic.tapped(real)
-    private = descent.gradients(loss(-scores.squeeze(1)), taps, generator)
+    private = descent.gradients(loss(-scores.squeeze(1)), taps, rng)
     scores, taps = critic.tapped(fake)
     free = clipped_sums(loss(scores.squeeze(1)), taps, descent.bound)
     for parameter, one, other in zip(critic.parameters(), private, free, strict=True):

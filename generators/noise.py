@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 LAPLACE_DENOMINATOR = 2**20  # scales of discrete Laplace noise are multiples of 1 / this
-LARGEST_SIGMA = 7000.0  # beyond it the arithmetic of discrete_gaussian would overflow 64 bits
+LARGEST_SIGMA = 1e7  # beyond it the arithmetic of discrete_gaussian would overflow 64 bits
 PROPOSALS = 40  # scales of the proposal beyond which the acceptance chance is below exp(-700)
 
 
@@ -47,13 +47,14 @@ def discrete_gaussian(sigma: float, size: int, rng: np.random.Generator) -> np.n
     """Draw from P(y) proportional to exp(-y**2 / (2 sigma**2)) over the whole numbers.
 
     Canonne, Kamath and Steinke 2020 (arXiv:2004.00010), algorithm 3: discrete Laplace proposals,
-    accepted with the chance that makes them Gaussian. sigma**2 is rounded up to a fraction whose
-    arithmetic fits 64 bits, so the noise is never less than what was asked for.
+    accepted with the chance that makes them Gaussian. With proposals of scale t, sigma**2 is
+    rounded up to p t / a for whole numbers p and a whose arithmetic fits 64 bits, so the noise is
+    never less than what was asked for.
 
     Parameters
     ----------
     sigma : float
-        In (0, 7000].
+        In (0, 1e7].
     size : int
         How many.
 
@@ -71,16 +72,17 @@ def discrete_gaussian(sigma: float, size: int, rng: np.random.Generator) -> np.n
             f"sigma must be in (0, {LARGEST_SIGMA:g}], got {sigma!r}; ask for a larger epsilon"
         )
     t = math.floor(sigma) + 1
-    q = 2 ** int(math.log2(5e7 / t**2))  # (PROPOSALS * q * t**2)**2 stays below 2**62
-    p = math.ceil(sigma**2 * q)
+    finest = 2.0 ** math.floor(math.log2(5e7 / t**2))  # (PROPOSALS * a * t)**2 is below 2**62
+    a = max(1, int(finest * t))
+    p = math.ceil(sigma**2 * (a / t))
     drawn = np.empty(size, dtype=np.int64)
     missing = np.arange(size)
     while len(missing):
         proposals = _laplace(t, 1, len(missing), rng)
         distances = np.abs(proposals)
         possible = distances <= PROPOSALS * t
-        numerators = (np.where(possible, distances, 0) * (q * t) - p) ** 2
-        accepted = possible & _bernoulli_exp(numerators, 2 * p * q * t**2, rng)
+        numerators = (np.where(possible, distances, 0) * a - p) ** 2
+        accepted = possible & _bernoulli_exp(numerators, 2 * p * a * t, rng)
         drawn[missing[accepted]] = proposals[accepted]
         missing = missing[~accepted]
     return drawn

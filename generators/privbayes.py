@@ -131,7 +131,7 @@ class PrivBayes:
 
     @property
     def release(self) -> Mapping[str, np.ndarray]:
-        """The noisy number of rows, the network (parents of every column) and the marginals."""
+        """The noisy number of rows, the network (parents of every column), marginals, edges."""
         axes = self.domain_.axes
         network = np.zeros((len(axes), len(axes)), dtype=np.int64)
         for node in self.nodes_:
@@ -140,7 +140,7 @@ class PrivBayes:
             " x ".join(axes[place].column.name for place in scope): counts
             for scope, counts in self.marginals_.items()
         }
-        return {"number of rows": self.rows_, "network": network, **named}
+        return {"number of rows": self.rows_, "network": network, **named, **self.domain_.edges}
 
     def sample(self, n: int, *, rng: np.random.Generator) -> pd.DataFrame:
         """Draw ``n`` rows, every column after its parents."""

@@ -1,8 +1,11 @@
 """Draw what private generators promise, give and leak: ``privacy_picture.py RESULTS OUT.svg``.
 
-One panel for each dataset shows utility against the promised epsilon, means over seeds with their
-smallest and largest; the last panel shows what audits measured: a lower bound at 95 % confidence
-up to the ceiling that so many fits could have shown, against the line of kept promises.
+The promised epsilon runs along every panel. A column for each dataset: utility above (against real
+training rows, the dashed line), the strongest membership attack on the released table below. Points
+are means over seeds with the 95 % interval of Student's t; with three seeds it is wide. The last
+column shows what audits measured: a lower bound on epsilon at 95 % confidence and, as a thin line
+up to it, the ceiling that so many fits could have shown. A point above the dashed line is a broken
+promise.
 """
 
 from __future__ import annotations
@@ -15,90 +18,132 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from syntharena.bench.audit.conclusions import conclusions
 from syntharena.bench.store import Store
 
 UTILITY = ("tstr_xgboost_auroc_score", "tstr_xgboost_r2_score")
+REAL_ROWS = ("trtr_xgboost_auroc_score", "trtr_xgboost_r2_score")
+ATTACK = ("mia_auc_score",)
+CONFIDENCE = 0.95
 COLOURS = ("#2f7fc4", "#e07b18", "#2f9e62", "#9a66c9", "#d1495b", "#7d8694", "#b58900", "#111111")
-STEP = 0.04  # by which generators stand beside each other, in decades
+MARKERS = "osD^vPX*p"
+STEP = 0.03  # by which generators stand beside each other, in decades
+PANEL = 4.0, 3.2  # inches
 
-Series = dict[str, dict[float, list[float]]]
+Values = dict[float, list[float]]  # by epsilon
+Series = dict[str, Values]  # by generator
+Styles = Mapping[str, Mapping[str, Any]]
 
 
-def utilities(records: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
-    """Collect utility by dataset, generator and epsilon."""
+def collect(records: Iterable[Mapping[str, Any]], names: tuple[str, ...]) -> dict[str, Series]:
+    """Collect the first of the metrics ``names`` by dataset, generator and epsilon."""
     found: dict[str, Series] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for record in records:
         epsilon = float(record["cell"]["budget"]["epsilon"])
-        value = next((record["metrics"][n] for n in UTILITY if n in record["metrics"]), None)
+        value = next((record["metrics"][n] for n in names if n in record["metrics"]), None)
         if value is not None and math.isfinite(epsilon):
-            names = record["names"]
-            found[names["dataset"]][names["generator"]][epsilon].append(value)
+            labels = record["names"]
+            found[labels["dataset"]][labels["generator"]][epsilon].append(value)
     return found
 
 
-def draw_utility(axes: Any, dataset: str, series: Series, colours: Mapping[str, str]) -> None:
-    """Draw a dataset's panel."""
+def interval(values: list[float]) -> float:
+    """Return half the width of the interval of a mean; 0 for a single value."""
+    if len(values) < 2:
+        return 0.0
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    return quantile * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+
+
+def mean_of_all(series: Series) -> float:
+    """Return the mean over generators, epsilons and seeds."""
+    lists = (values for by_epsilon in series.values() for values in by_epsilon.values())
+    return float(np.mean([value for values in lists for value in values]))
+
+
+def beside(epsilons: np.ndarray, place: int, count: int) -> np.ndarray:
+    """Move points of the same epsilon apart."""
+    return epsilons * 10 ** (STEP * (place - (count - 1) / 2))
+
+
+def draw_series(axes: Any, series: Series, styles: Styles) -> None:
+    """Draw means with intervals, clipped to what the values of a score can be."""
     for place, (name, by_epsilon) in enumerate(sorted(series.items())):
         epsilons = np.array(sorted(by_epsilon))
         values = [by_epsilon[epsilon] for epsilon in epsilons]
-        means = np.array([np.mean(v) for v in values])
-        spread = [means - [min(v) for v in values], [max(v) for v in values] - means]
-        shifted = epsilons * 10 ** (STEP * (place - len(series) / 2))
-        axes.errorbar(
-            shifted, means, spread, color=colours[name], marker="o", ms=3, lw=1, label=name
-        )
-    axes.set(xscale="log", title=dataset, xlabel="promised epsilon", ylabel="TSTR, XGBoost")
+        means, halves = np.array([np.mean(v) for v in values]), np.array([*map(interval, values)])
+        high = np.minimum(means + halves, 1.0) - means
+        shifted = beside(epsilons, place, len(series))
+        axes.errorbar(shifted, means, [halves, high], ms=4, lw=1, elinewidth=0.7, **styles[name])
 
 
-def draw_audits(axes: Any, audits: list[Any], colours: Mapping[str, str]) -> None:
+def draw_audits(axes: Any, audits: list[Any], styles: Styles) -> None:
     """Draw what was measured against what was promised."""
     names = sorted({audit.generator for audit in audits})
     for place, name in enumerate(names):
         own = [audit for audit in audits if audit.generator == name]
-        epsilons = np.array([audit.epsilon for audit in own])
-        shifted = epsilons * 10 ** (STEP * (place - len(names) / 2))
+        shifted = beside(np.array([audit.epsilon for audit in own]), place, len(names))
         low = np.array([audit.found.epsilon for audit in own])
         ceiling = np.array([audit.found.ceiling for audit in own])
-        axes.vlines(shifted, low, ceiling, color=colours[name], lw=0.5, alpha=0.4)
-        axes.plot(shifted, low, "o", color=colours[name], ms=4)
+        axes.vlines(shifted, low, ceiling, color=styles[name]["color"], lw=0.5, alpha=0.4)
+        axes.plot(shifted, low, ms=4, ls="", **styles[name])
     line = np.array([0.05, 20.0])
     axes.plot(line, line, color="grey", lw=1, ls="--")
-    axes.set(
-        xscale="log",
-        yscale="symlog",
-        title="audits",
-        xlabel="promised epsilon",
-        ylabel="empirical epsilon at least (to the ceiling)",
-    )
+    axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=0.1)
-    axes.set_ylim(-0.01, 12)
+    axes.set(ylim=(-0.02, 20.0), title="audits", ylabel="empirical epsilon at least")
+
+
+def draw(records: list[Mapping[str, Any]]) -> Any:
+    """Return the figure."""
+    from matplotlib.figure import Figure
+
+    utility, real, attack = (collect(records, names) for names in (UTILITY, REAL_ROWS, ATTACK))
+    audits = conclusions(records)
+    names = {name for series in utility.values() for name in series}
+    names |= {audit.generator for audit in audits}
+    styles = {
+        name: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        for i, name in enumerate(sorted(names))
+    }
+    columns = len(utility) + bool(audits)
+    figure = Figure(figsize=(PANEL[0] * columns, 2 * PANEL[1]), layout="constrained")
+    panels = figure.subplots(2, columns, squeeze=False, sharex=True)
+    for place, dataset in enumerate(sorted(utility)):
+        above, below = panels[:, place]
+        draw_series(above, utility[dataset], styles)
+        trained_on_real = [
+            v for series in real[dataset].values() for vs in series.values() for v in vs
+        ]
+        above.axhline(float(np.mean(trained_on_real)), color="grey", lw=1, ls="--")
+        above.set(title=dataset, xscale="log", ylabel="TSTR, XGBoost")
+        draw_series(below, attack[dataset], styles)
+        below.axhline(0.5, color="grey", lw=1, ls="--")
+        below.set(xscale="log", xlabel="promised epsilon", ylabel="AUC of the strongest attack")
+    if audits:
+        draw_audits(panels[0, -1], audits, styles)
+        panels[0, -1].tick_params(labelbottom=True)
+        panels[0, -1].set_xlabel("promised epsilon")
+        panels[1, -1].set_axis_off()
+    handles = [panels[0, 0].plot([], [], ls="", label=n, **style)[0] for n, style in styles.items()]
+    where = panels[1, -1] if audits else figure
+    where.legend(handles=handles, loc="center", ncols=2, frameon=False)
+    return figure
 
 
 def main() -> None:
     """Read the records and draw."""
-    from matplotlib.figure import Figure
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", type=Path, help="the Store's folder")
     parser.add_argument("out", type=Path, help="the SVG or PNG file")
     arguments = parser.parse_args()
     records = [r for r in Store(arguments.results).records() if r["status"] == "ok"]
-    found, audits = utilities(records), conclusions(records)
-    names = {name for series in found.values() for name in series}
-    names |= {audit.generator for audit in audits}
-    colours = dict(zip(sorted(names), COLOURS * 3, strict=False))
-    panels = len(found) + bool(audits)
-    figure = Figure(figsize=(4 * panels, 3.6), layout="constrained")
-    axes = figure.subplots(1, panels, squeeze=False)[0]
-    for place, (dataset, series) in enumerate(sorted(found.items())):
-        draw_utility(axes[place], dataset, series, colours)
-    if audits:
-        draw_audits(axes[-1], audits, colours)
-    handles = [axes[0].plot([], [], "o", color=c, label=n)[0] for n, c in colours.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(colours), frameon=False)
-    figure.savefig(arguments.out, metadata={"Date": None} if arguments.out.suffix == ".svg" else {})
+    if not collect(records, UTILITY):
+        parser.error(f"{arguments.results} holds no scored cell with a finite epsilon")
+    metadata = {"Date": None} if arguments.out.suffix == ".svg" else {}
+    draw(records).savefig(arguments.out, metadata=metadata)
     print(arguments.out)
 
 

@@ -2,13 +2,14 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syntharena.bench.accountant import delta_of, spent, spent_epsilon
+from syntharena.bench.accountant import _profile_of_pair, delta_of, spent, spent_epsilon
 from syntharena.bench.ledger import (
     Event,
     gaussian_delta,
@@ -110,7 +111,7 @@ def test_gaussian_noise_is_never_pure():
 
 def test_an_empty_ledger_spends_nothing():
     assert spent_epsilon([], DELTA) == 0.0
-    assert delta_of([])(0.5) == 0.0
+    assert delta_of([], DELTA)(np.array([0.5])) == 0.0
 
 
 def test_adaptive_scales_are_accounted_by_sums_alone():
@@ -127,9 +128,36 @@ def test_what_decides_over_others_is_added_to_them():
     alone = spent(rest, DELTA)
     together = spent([count, *rest], DELTA)
     assert together.by == {name: pytest.approx(0.02 + e) for name, e in alone.by.items()}
-    profiles = delta_of([count, *rest]), delta_of(rest)
-    assert profiles[0](np.array([0.52]))[0] == pytest.approx(profiles[1](np.array([0.5]))[0])
-    assert profiles[0](np.array([0.01]))[0] == 1.0
+    # What was decided differs from fit to fit: epsilon at delta is all that every fit keeps.
+    profile = delta_of([count, *rest], DELTA)
+    epsilon = together.epsilon
+    assert profile(np.array([epsilon])) == pytest.approx(DELTA)
+    assert profile(np.array([0.0])) == pytest.approx(math.tanh(epsilon / 2), abs=DELTA)
+
+
+def test_the_profile_of_adaptive_events_is_that_of_their_rho():
+    adaptive = [Event("discrete_gaussian", 1, 10.0, count=5, adaptive=True)]
+    fixed = [replace(adaptive[0], adaptive=False)]
+    epsilons = np.array([0.05, 0.3, 0.6, 1.0])
+    found = delta_of(adaptive, DELTA)(epsilons)
+    assert (found > delta_of(fixed, DELTA)(epsilons)).all()
+    np.testing.assert_allclose(found, [zcdp_delta(5 / 200, e) for e in epsilons], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("epsilon", "delta"), [(1.0, 1e-5), (0.3, 0.0), (10.0, 0.01)])
+def test_no_private_pair_exceeds_the_profile_of_a_pair(epsilon, delta):
+    """Randomised response that reveals a share delta is the pair that reaches it."""
+    kept = (1 - delta) / (1 + math.exp(epsilon))
+    p = np.array([delta, kept * math.exp(epsilon), kept, 0.0])
+    for order in (0.0, epsilon / 3, epsilon):
+        exact = hockey_stick(p, p[::-1], order)
+        assert exact == pytest.approx(_profile_of_pair(epsilon, delta)(np.array(order)))
+
+
+def test_what_adds_up_in_pure_epsilons_keeps_their_profile():
+    event = Event("discrete_laplace", 1, 4.0, count=2, adaptive=True)
+    at_zero = delta_of([event], 0.0)(np.array([0.0]))
+    assert at_zero <= math.tanh(0.25) + 1e-9
 
 
 # Brute force
@@ -148,8 +176,27 @@ def discrete_gaussian(sigma, shift):
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0, 2.0])
 def test_discrete_gaussian_profile_equals_its_definition(epsilon):
     exact = hockey_stick(discrete_gaussian(2.5, 1), discrete_gaussian(2.5, 0), epsilon)
-    found = delta_of([Event("discrete_gaussian", 1, 2.5)])(epsilon)
+    found = delta_of([Event("discrete_gaussian", 1, 2.5)], DELTA)(epsilon)
     assert exact <= found <= exact + 1e-4
+
+
+@pytest.mark.parametrize(("shift", "sigma"), [(2, 0.8), (5, 2.6), (5, 4.0), (10, 3.0)])
+def test_discrete_gaussian_of_a_wide_shift_is_another_mechanism(shift, sigma):
+    event = Event("discrete_gaussian", shift, sigma)
+    epsilon = spent_epsilon([event], DELTA)
+    exact = hockey_stick(discrete_gaussian(sigma, shift), discrete_gaussian(sigma, 0), epsilon)
+    assert exact <= DELTA
+    closer = hockey_stick(
+        discrete_gaussian(sigma, shift), discrete_gaussian(sigma, 0), epsilon - 0.02
+    )
+    assert closer > 0.9 * DELTA  # and it is no looser than it must be
+
+
+def test_wide_noise_is_accounted_without_discretising():
+    found = spent([Event("discrete_gaussian", 1, 1e6, count=100)], DELTA)
+    assert set(found.by) == {"rdp", "zcdp"}
+    sampled = Event("discrete_gaussian", 1, 5.0, sampling_rate=0.1)
+    assert set(spent([sampled], DELTA).by) == {"pld"}
 
 
 @settings(max_examples=80, deadline=None)
@@ -163,7 +210,7 @@ def test_no_choice_exceeds_the_profile_of_choices(scores, changes, order):
     scores, changes = np.array(scores), np.array(changes[: len(scores)])
     chances = [np.exp((scores + move) / 2) for move in (0, changes)]
     p, q = (chance / chance.sum() for chance in chances)
-    profile = delta_of([Event("exponential", 2.0, 2.0)])
+    profile = delta_of([Event("exponential", 2.0, 2.0)], DELTA)
     for one, other in itertools.permutations((p, q)):
         assert hockey_stick(one, other, order) <= profile(order) + 1e-9
 
@@ -175,7 +222,7 @@ def test_the_profile_of_choices_is_reached():
     q = (1 - math.exp(t - 1)) / (math.exp(t) - math.exp(t - 1))
     p = math.exp(t) * q
     exact = hockey_stick(np.array([p, 1 - p]), np.array([q, 1 - q]), x)
-    assert delta_of([Event("exponential", 1.0, 1.0)])(x) == pytest.approx(exact, rel=1e-3)
+    assert delta_of([Event("exponential", 1.0, 1.0)], DELTA)(x) == pytest.approx(exact, rel=1e-3)
 
 
 # Bad events

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from syntharena.bench.contracts import Budget
 from syntharena.bench.probes import schemas, table
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.dp_marginals import DpMarginals
+from syntharena.generators.noise import discrete_laplace
 
 BUDGET = Budget(1.0)
 
@@ -95,8 +97,10 @@ def test_runs_can_be_split_and_pooled_in_any_way():
     assert json.dumps(pool(blocks).to_json()) == json.dumps(whole.to_json())
     again = Runs.from_json(json.loads(json.dumps(whole.to_json())))
     np.testing.assert_array_equal(again.present, whole.present)
-    with pytest.raises(ValueError, match="two blocks"):
-        pool([whole, blocks[0]])
+    assert json.dumps(pool([whole, blocks[0]]).to_json()) == json.dumps(whole.to_json())
+    other = replace(blocks[0], present=blocks[0].present + 1)
+    with pytest.raises(ValueError, match="two runs of one number differ"):
+        pool([whole, other])
 
 
 def test_features_that_only_some_blocks_have_are_missing_elsewhere():
@@ -206,6 +210,7 @@ LEAKS = {
     "bounds": {"model"},
     "rows": {"row count"},
     "length": {"row count"},
+    "rate": {"exact number"},
     "crash": {"crash"},
     "release": {"shape"},
 }
@@ -218,6 +223,27 @@ def test_schema_leaks_are_found_where_they_are(looks_at, places):
     leaks = schema_leaks(lambda: Nosy(looks_at), schema, known, budget=BUDGET, seed=0)
     assert {leak.place for leak in leaks} >= places
     assert bool(leaks) == bool(places)
+
+
+class CountsRows:
+    """Holds a noisy number of rows, and nothing else of them."""
+
+    ledger = ()
+
+    def fit(self, train, *, schema, budget, rng):
+        self.schema_ = schema
+        self.rows_ = len(train) + int(discrete_laplace(1.0, 1, rng)[0])
+        return self
+
+    def sample(self, n, *, rng):
+        return table(self.schema_, n, rng)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_noisy_number_of_rows_is_no_leak_even_where_the_noise_is_nothing(seed):
+    schema = schemas()["mixed"]
+    known = table(schema, 300, np.random.default_rng(0))
+    assert schema_leaks(CountsRows, schema, known, budget=BUDGET, seed=seed) == []
 
 
 @pytest.mark.parametrize("neighbours", ["add_remove", "replace"])

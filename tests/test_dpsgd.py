@@ -219,7 +219,7 @@ def test_an_empty_lot_has_no_gradient_but_noise():
     assert all((s == 0).all() for s in clipped_sums(-scores.squeeze(1), taps, 1.0))
     descent = Descent(0.1, 10.0, 2.0, 3.0, (), 1.0)
     scores, taps = critic.tapped(rows[:0])
-    gradients = descent.gradients(-scores.squeeze(1), taps, draws())
+    gradients = descent.gradients(-scores.squeeze(1), taps, np.random.default_rng(1))
     drawn = torch.cat([g.ravel() for g in gradients]).numpy()
     assert stats.kstest(drawn, stats.norm(scale=2.0 * 3.0 / 10.0).cdf).pvalue > CHANCE
     assert len(np.unique(drawn)) == len(drawn)
@@ -227,18 +227,36 @@ def test_an_empty_lot_has_no_gradient_but_noise():
 
 def test_noise_is_fresh_in_every_step():
     critic, rows = critic_and_rows()
-    descent, generator = Descent(0.1, 10.0, 1.0, 1.0, (), 1.0), draws()
+    descent, rng = Descent(0.1, 10.0, 1.0, 1.0, (), 1.0), np.random.default_rng(0)
     taken = []
     for _ in range(2):
         scores, taps = critic.tapped(rows[:0])
-        taken.append(descent.gradients(-scores.squeeze(1), taps, generator)[0])
+        taken.append(descent.gradients(-scores.squeeze(1), taps, rng)[0])
     assert not torch.isclose(*taken).any()
+
+
+def test_noise_has_the_whole_seed_and_the_tails_of_a_normal():
+    """torch keeps 32 bits of a seed, and its float32 normals end at 5.77 standard deviations."""
+    critic, rows = critic_and_rows()
+    descent = Descent(0.1, 1.0, 1.0, 1.0, (), 1.0)
+
+    class Far:
+        def normal(self, mean, deviation, shape):
+            return np.full(shape, 9.0 * deviation)
+
+    def taken(rng):
+        scores, taps = critic.tapped(rows[:0])
+        return descent.gradients(-scores.squeeze(1), taps, rng)
+
+    assert all((gradient == 9.0).all() for gradient in taken(Far()))
+    first, second = (taken(np.random.default_rng(seed))[0] for seed in (5, 5 + 2**32))
+    assert not torch.isclose(first, second).any()
 
 
 def test_a_critic_of_equal_rows_has_no_gradient_without_noise():
     critic, rows = critic_and_rows()
     descent = Descent(1.0, float(len(rows)), 0.1, 0.0, (), 1.0)
-    criticise(critic, rows, rows, wasserstein, descent, draws())
+    criticise(critic, rows, rows, wasserstein, descent, np.random.default_rng(0))
     assert all(p.grad.abs().max() < 1e-6 for p in critic.parameters())
 
 
@@ -246,10 +264,10 @@ def test_a_critic_of_equal_rows_has_no_gradient_without_noise():
 
 
 def test_lots_hold_each_row_on_its_own():
-    descent, generator = Descent(0.3, 30.0, 1.0, 1.0, (), 1.0), draws()
+    descent, rng = Descent(0.3, 30.0, 1.0, 1.0, (), 1.0), np.random.default_rng(0)
     taken = np.zeros((4_000, 100))
     for lot in taken:
-        lot[descent.draw(100, generator).numpy()] = 1
+        lot[descent.draw(100, rng).numpy()] = 1
     trials = taken.shape[0]
     shares = taken.mean(0)
     assert stats.kstest((shares - 0.3) / math.sqrt(0.21 / trials), "norm").pvalue > CHANCE

@@ -24,6 +24,7 @@ from syntharena.bench.schema import Column, Schema
 from syntharena.generators.aim import Aim
 from syntharena.generators.cart import Cart
 from syntharena.generators.common import Atoms, category_vectors
+from syntharena.generators.domain import public_codes
 from syntharena.generators.dp_marginals import DpMarginals
 from syntharena.generators.fresh_real import FreshReal
 from syntharena.generators.gaussian_copula import GaussianCopula
@@ -485,3 +486,13 @@ def test_smote_copies_a_row_that_is_alone_in_its_class():
     made = sampled(Smote, table, schema, 400)
     assert (made.loc[made["label"] == "1", "a"] == "3").all()
     assert (made["label"] == "1").sum() == 100
+
+
+def test_codes_follow_the_schema_whatever_the_order_of_a_dtypes_categories():
+    """Unordered dtypes are equal in any order, so a cast must not trust their equality."""
+    schema = Schema((Column("c", "categorical", ("b", "a", "c")),))
+    foreign = pd.DataFrame({"c": pd.Categorical(list("bacb"), categories=list("abc"))})
+    canonical = schema.conform(foreign)
+    assert canonical["c"].tolist() == list("bacb")
+    assert schema["c"].codes(canonical["c"]).tolist() == [0, 1, 2, 0]
+    assert public_codes(schema["c"], foreign["c"]).tolist() == [0, 1, 2, 0]

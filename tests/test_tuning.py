@@ -25,11 +25,36 @@ def test_charged_trials_fit_into_the_budget_together(run):
     record = run(budget=BUDGET, tuning=Tuning("charged", trials=5))
     assert record["status"] == "ok"
     privacy = record["privacy"]
-    assert privacy["spent_epsilon"] <= 2.0
+    assert 5 * 0.9 * 0.4 < privacy["spent_epsilon"] <= 2.0
+    assert privacy["spent_epsilon"] > 4 * 0.4  # what the other trials were handed
     assert privacy["claimed_epsilon"] == pytest.approx(2.0)
     assert privacy["tuning"] == "5 trials charged, sequential composition"
     marginals = [e for e in privacy["ledger"] if e["purpose"] == "one-way marginals"]
-    assert sum(event["count"] for event in marginals) == 5 * 4  # four columns
+    assert sum(event["count"] for event in marginals) == 4  # columns; the ledger is of one fit
+
+
+def test_charged_trials_share_no_noise(store, tmp_path, make_cell):
+    """Else the noise could be taken off by comparing the trials, whatever was paid."""
+
+    def drawn(note, tuning):
+        spec = {"_target_": "hostile.FirstDraw", "note": note, "about": {"version": 1}}
+        record = worker.run(make_cell(spec, evaluators={}, tuning=tuning))
+        return worker.store.get_table(record["synthetic"]["sha256"])["x"].iloc[0]
+
+    worker = Worker(store, None, tmp_path / "cache")
+    private, charged = Tuning("private"), Tuning("charged", trials=2)
+    assert drawn("a", private) == drawn("b", private)
+    assert drawn("a", charged) != drawn("b", charged)
+
+
+def test_an_understated_word_is_found_among_charged_trials():
+    class Modest:
+        ledger = ({"mechanism": "laplace", "sensitivity": 1.0, "scale": 1.0},)
+        claimed_epsilon = 0.5
+
+    budget = Budget(2.0)
+    found = claim.account(Modest(), budget, Tuning("charged", trials=2))
+    assert "its ledger spends 2" in claim.violation(found, budget)
 
 
 def test_a_trial_that_takes_the_whole_budget_is_a_violation():

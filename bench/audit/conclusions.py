@@ -16,7 +16,10 @@ import numpy as np
 
 from ..accountant import delta_of
 from ..canonical import digest
+from ..contracts import Budget
+from ..grid import setting_of
 from ..ledger import Event
+from ..tuning import Tuning
 from . import one_run
 from .estimates import CONFIDENCE, Estimate, Profile, estimate, strongest, verdict
 from .runs import Runs, pool
@@ -33,9 +36,9 @@ class Conclusion:
     generator : str
         Its label.
     setting : str
-        SHA-256 of its target, version and hyperparameters.
+        What was fitted (``grid.setting_of``).
     epsilon, delta : float
-        The claim.
+        The claim; where trials are charged, of all together.
     neighbours : str
         Its relation.
     worlds : tuple of str
@@ -124,17 +127,12 @@ def conclusions(records: Iterable[Mapping[str, Any]]) -> list[Conclusion]:
     return sorted(kept, key=lambda c: (c.epsilon, c.delta, c.neighbours, c.generator, c.setting))
 
 
-def setting_of(record: Mapping[str, Any]) -> str:
-    """SHA-256 of what a record's generator is, whatever it is called."""
-    return digest(record["cell"]["generator"])
-
-
 def _claim(record: Mapping[str, Any]) -> tuple[Any, ...]:
     budget = record["cell"]["budget"]
     name = record["names"]["generator"]
     return (
         name,
-        setting_of(record),
+        setting_of(record["cell"]),
         float(budget["epsilon"]),
         float(budget["delta"]),
         budget["neighbours"],
@@ -157,8 +155,8 @@ def _split(cell: Mapping[str, Any]) -> Any:
 def _conclusion(
     claim: tuple[Any, ...], worlds: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Conclusion | None:
-    epsilon, delta = claim[2:4]
-    found = [_of_world(block, delta, 1 / len(worlds)) for block in worlds.values()]
+    handed = _handed(next(iter(worlds.values()))[0])
+    found = [_of_world(block, handed.delta, 1 / len(worlds)) for block in worlds.values()]
     shown = [one for one in found if one is not None]
     if not shown:
         return None
@@ -172,10 +170,10 @@ def _conclusion(
     return Conclusion(
         *claim,
         worlds=tuple(sorted({_name(block[0]) for block in worlds.values()})),
-        fits=sum(_fits(record) for block in worlds.values() for record in block),
+        fits=sum(map(_fits, worlds.values())),
         found=best,
         leaks=tuple(sorted(leaks)),
-        verdict="VIOLATION" if leaks else verdict(epsilon, best),
+        verdict="VIOLATION" if leaks else verdict(handed.epsilon, best),
     )
 
 
@@ -185,13 +183,23 @@ def _of_world(block: Sequence[Mapping[str, Any]], delta: float, share: float) ->
     if "runs" in block[0]["audit"]:
         runs = pool([Runs.from_json(record["audit"]["runs"]) for record in block])
         return conclude(runs, delta, profile, share)
-    guesses = [record["audit"]["guesses"] for record in block]
+    guesses = _fitted_once(block)
     return strongest([conclude_guesses(g, delta, profile, share / len(block)) for g in guesses])
 
 
-def _fits(record: Mapping[str, Any]) -> int:
-    audit = record["audit"]
-    return 2 * len(audit["runs"]["numbers"]) if "runs" in audit else 1
+def _fitted_once(block: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the guesses of every single fit, one for each that was recorded again."""
+    fits = {}
+    for record in block:
+        seeds = record["cell"]["seeds"]
+        fits[seeds["split"], seeds["train"]] = record["audit"]["guesses"]
+    return list(fits.values())
+
+
+def _fits(block: Sequence[Mapping[str, Any]]) -> int:
+    if "runs" in block[0]["audit"]:
+        return 2 * len({n for record in block for n in record["audit"]["runs"]["numbers"]})
+    return len(_fitted_once(block))
 
 
 def _name(record: Mapping[str, Any]) -> str:
@@ -202,6 +210,13 @@ def _name(record: Mapping[str, Any]) -> str:
     return f"{pair} pair, {dataset}"
 
 
+def _handed(record: Mapping[str, Any]) -> Budget:
+    """Return the budget of a single fit, which is what its audit judges."""
+    tuning = Tuning(**record["cell"].get("tuning", {}))
+    return tuning.handed(Budget(**record["cell"]["budget"]))
+
+
 def _profile(record: Mapping[str, Any]) -> Profile:
     events = [Event(**event) for event in record["privacy"]["ledger"]]
-    return delta_of(events, record["cell"]["budget"]["neighbours"])
+    budget = _handed(record)
+    return delta_of(events, budget.delta, budget.neighbours)

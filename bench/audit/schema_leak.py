@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Literal
 
@@ -23,8 +24,12 @@ from ..schema import Column, Schema
 from ..seeds import stream
 from .pairs import FOREIGN_TEXT, Pair, foreign, foreign_number
 
-Place = Literal["crash", "rows", "bounds", "vocabulary", "model", "row count", "shape"]
+Place = Literal[
+    "crash", "rows", "bounds", "vocabulary", "model", "row count", "exact number", "shape"
+]
 DEPTH = 12  # how deep a fitted model is searched
+AGAIN = 8  # fits of each table, beside the first, in which a noisy number has the chance to move
+FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,8 @@ class Finding:
         ``crash``: fitting or sampling fails only with the record. ``rows``: its value is among the
         synthetic rows. ``bounds``: so is a number outside the public bounds. ``vocabulary``: a
         dtype of theirs has a category of its. ``model``: the fitted model holds its value. ``row
-        count``: the model holds the exact number of rows. ``shape``: the release has other keys
-        or shapes.
+        count``: the model or its ledger holds the exact number of rows. ``exact number``: one that
+        no noise moves and that the record changed. ``shape``: the release has other shapes.
     where : str
         The column, or the path in the model.
     seen : str
@@ -68,7 +73,7 @@ def schema_leaks(
     known : DataFrame
         Canonical; a few hundred rows do.
     seed : int
-        Of the audit, >= 0; both fits draw the same random numbers.
+        Of the audit, >= 0; fits of both tables draw the same random numbers.
     rows : int
         Synthetic rows that are searched.
 
@@ -84,20 +89,21 @@ def schema_leaks(
     """
     pair = foreign(schema, known, budget.neighbours)
 
-    def run(table: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
-        fit, draw = (stream(seed, "audit", "schema", use) for use in ("fit", "sample"))
-        fitted = make().fit(table.copy(), schema=schema, budget=budget, rng=fit)
-        return fitted, fitted.sample(rows, rng=draw)
+    def fit(table: pd.DataFrame, *again: str) -> Any:
+        rng = stream(seed, "audit", "schema", "fit", *again)
+        return make().fit(table.copy(), schema=schema, budget=budget, rng=rng)
 
-    plain, _ = run(pair.absent)
+    plain = fit(pair.absent)
     try:
-        fitted, sampled = run(pair.present)
+        fitted = fit(pair.present)
+        sampled = fitted.sample(rows, rng=stream(seed, "audit", "schema", "sample"))
     except Exception as error:
         return [Finding("crash", "fit or sample", f"{type(error).__name__}: {error}")]
+    fits = ((fit(pair.absent, str(k)), fit(pair.present, str(k))) for k in range(AGAIN))
     return [
         *_in_rows(sampled, schema),
         *_in_model(fitted, schema),
-        *_row_counts(plain, fitted, pair),
+        *_exact_numbers(plain, fitted, fits, pair),
         *_shapes(plain, fitted),
     ]
 
@@ -156,15 +162,30 @@ def _number_forms(column: Column) -> dict[str, bytes]:
     return forms
 
 
-def _row_counts(plain: Any, fitted: Any, pair: Pair) -> Iterator[Finding]:
-    """Find what equals the exact number of rows in both fits, where the tables differ in it."""
-    counts = len(pair.absent), len(pair.present)
-    if counts[0] == counts[1]:
-        return
+def _exact_numbers(
+    plain: Any, fitted: Any, fits: Iterable[tuple[Any, Any]], pair: Pair
+) -> Iterator[Finding]:
+    """Find numbers that no noise ever moves and that differ between the tables.
+
+    The number of rows is one, or a sampling rate in the ledger that was computed from it. A noisy
+    number differs from fit to fit; models are fitted again until each that is left has had
+    ``AGAIN`` chances to.
+    """
     before, after = dict(_numbers(plain)), dict(_numbers(fitted))
-    for path in before.keys() & after.keys():
-        if before[path] == counts[0] and after[path] == counts[1]:
-            yield Finding("row count", path, f"{counts[0]} and {counts[1]}")
+    apart = {path for path in before.keys() & after.keys() if before[path] != after[path]}
+    again = iter(fits)
+    while apart and (models := next(again, None)) is not None:
+        numbers = [dict(_numbers(model)) for model in models]
+        apart = {
+            path
+            for path in apart
+            if (numbers[0].get(path), numbers[1].get(path)) == (before[path], after[path])
+        }
+    counts = len(pair.absent), len(pair.present)
+    for path in sorted(apart):
+        seen = before[path], after[path]
+        place = "row count" if seen == counts else "exact number"
+        yield Finding(place, path, f"{seen[0]:.12g} and {seen[1]:.12g}")
 
 
 def _shapes(plain: Any, fitted: Any) -> Iterator[Finding]:
@@ -192,7 +213,7 @@ class _Walk:
         if isinstance(value, int | float | np.number):
             yield path, float(value)
             return
-        if depth > DEPTH or id(value) in self.visited or callable(value):
+        if depth > DEPTH or id(value) in self.visited or isinstance(value, FUNCTIONS):
             return
         self.visited[id(value)] = value
         shape = getattr(value, "shape", None)
@@ -206,7 +227,9 @@ class _Walk:
 
 
 def _numbers(model: Any) -> Iterator[tuple[str, float]]:
-    return _Walk().leaves(model, type(model).__name__, 0)
+    walk = _Walk()
+    yield from walk.leaves(model, type(model).__name__, 0)
+    yield from walk.leaves(getattr(model, "ledger", ()), f"{type(model).__name__}.ledger", 0)
 
 
 def _children(value: Any) -> Iterator[tuple[str, Any]]:

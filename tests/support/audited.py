@@ -11,7 +11,9 @@ class TenTimesTooLittleNoise(DpMarginals):
         super().__init__(discretiser="uniform")  # the same bins with and without noise
 
     def fit(self, train, *, schema, budget, rng):
-        exact = DpMarginals(discretiser="uniform").fit(train, schema=schema, budget=type(budget)(), rng=rng)
+        exact = DpMarginals(discretiser="uniform").fit(
+            train, schema=schema, budget=type(budget)(), rng=rng
+        )
         super().fit(train, schema=schema, budget=budget, rng=rng)
         self.counts_ = [
             true + (noisy - true) / 10

@@ -24,6 +24,18 @@ class Honest:
         return self.train_.iloc[rng.integers(len(self.train_), size=n)].reset_index(drop=True)
 
 
+class FirstDraw(Honest):
+    """Puts the first number that its fit draws into every row."""
+
+    def fit(self, train, *, schema, budget, rng):
+        x = schema["x"]
+        self.number_ = x.lower + (x.upper - x.lower) * rng.random()
+        return super().fit(train, schema=schema, budget=budget, rng=rng)
+
+    def sample(self, n, *, rng):
+        return super().sample(n, rng=rng).assign(x=self.number_)
+
+
 class Slow(Honest):
     """Reports its progress while it takes its time."""
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from syntharena.bench.ledger import Event
 from syntharena.bench.schema import Column, Schema
 
 CELLS = 50
@@ -82,6 +83,9 @@ class Nosy:
 
     def _length(self, train):
         return [0.0] * len(train)
+
+    def _rate(self, train):
+        self.ledger = (Event("gaussian", 1.0, 9.0, sampling_rate=64 / len(train)),)
 
     def _crash(self, train):
         codes = train["city"].cat.codes.to_numpy()
