@@ -1,13 +1,19 @@
 """Audits as cells: blocks of runs, joined to a verdict that stands beside the claim."""
 
+import copy
+from types import SimpleNamespace
+
+import pandas as pd
 import pytest
 
-from syntharena.bench import leaderboard, render
+from syntharena.bench import claims, leaderboard, render
 from syntharena.bench.audit.conclusions import conclude, conclusions
 from syntharena.bench.audit.runs import Runs
 from syntharena.bench.audit.scenario import Audit
+from syntharena.bench.claim import UNTUNED
 from syntharena.bench.claims import fields
 from syntharena.bench.contracts import Budget
+from syntharena.bench.tuning import Tuning
 from syntharena.bench.verify import verify
 from syntharena.bench.worker import Worker
 
@@ -31,7 +37,7 @@ def worker(store, tmp_path):
 def audit(worker, make_cell, toy):
     """Return a function that runs a block of an audit as a cell."""
 
-    def call(generator=HONEST, *, block=0, budget=BUDGET, dataset=toy, **settings):
+    def call(generator=HONEST, *, block=0, budget=BUDGET, dataset=toy, tuning=UNTUNED, **settings):
         settings = {"runs": 60, "rows": 500, "records": 80, **settings}
         scenario = {
             "_target_": "syntharena.bench.audit.scenario.Audit",
@@ -43,6 +49,7 @@ def audit(worker, make_cell, toy):
             scenario=scenario,
             seed=block,
             budget=budget,
+            tuning=tuning,
             evaluators={},
             dataset=dataset,
             label=generator["about"]["name"],
@@ -170,6 +177,67 @@ def test_claims_stand_beside_what_was_measured(audit, worker, make_cell):
         assert "VIOLATION" in text
         assert "consistent" in text
     assert "A PROMISE IS BROKEN" in render.to_html(board)
+
+
+def test_a_board_shows_the_worst_of_several_audits():
+    """One label may stand for several settings; the order of their hashes must hide nothing."""
+
+    def audited(setting, verdict, epsilon):
+        found = SimpleNamespace(epsilon=epsilon, ceiling=4.0, confidence=0.95)
+        return SimpleNamespace(
+            setting=setting,
+            verdict=verdict,
+            found=found,
+            fits=400,
+            worlds=("tiny pair, toy",),
+            leaks=(),
+        )
+
+    cells = pd.DataFrame(
+        {
+            "generator": "g",
+            "reference": "",
+            "setting": ["a", "b", "c"],
+            "spent": 1.0,
+            "claimed": 1.0,
+            "noise": "exact",
+            "tuning": "not tuned",
+        }
+    )
+    audits = [audited("a", "consistent", 0.9), audited("c", "inconclusive", 0.1)]
+    broken = audited("b", "VIOLATION", 3.0)
+    made = claims.claims(cells, [*audits, broken])
+    (claim,) = made
+    assert (claim.verdict, claim.empirical) == ("VIOLATION", 3.0)
+    assert len(list(claims.broken(made))) == 1
+    (claim,) = claims.claims(cells, [*audits, audited("a", "VIOLATION", 2.0)])
+    assert (claim.verdict, claim.empirical) == ("VIOLATION", 2.0)
+    (claim,) = claims.claims(cells, audits)
+    assert claim.verdict == "inconclusive"
+
+
+def test_a_run_recorded_twice_counts_once(audit):
+    record = audit(runs=30)
+    again = {**record, "key": "f" * 64}
+    (once,), (twice,) = conclusions([record]), conclusions([record, again])
+    assert once == twice
+
+
+def test_charged_trials_are_judged_by_what_each_was_handed(audit):
+    whole = audit(runs=40)
+    trial = audit(runs=40, tuning=Tuning("charged", trials=10))
+    both = conclusions([whole, trial])
+    assert [c.fits for c in both] == [80, 80]
+    assert len({c.setting for c in both}) == 2
+    (alone,) = conclusions([trial])
+    handed = Budget(*(value / 10 for value in (BUDGET.epsilon, BUDGET.delta)))
+    leaky = copy.deepcopy(trial)
+    runs = Runs.from_json(leaky["audit"]["runs"])
+    leaky["audit"]["runs"]["present"] = (runs.present + 100).tolist()
+    assert alone.verdict == "inconclusive"  # too few runs
+    (found,) = conclusions([leaky])
+    assert found.found.epsilon > handed.epsilon
+    assert found.epsilon == BUDGET.epsilon
 
 
 def test_a_generator_without_an_audit_says_so(worker, make_cell):

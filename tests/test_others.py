@@ -146,3 +146,51 @@ def test_largest_rho_equals_the_published_values():
         (0.1, 1e-5, 0.000433),
     ]:
         assert largest_rho(epsilon, delta) == pytest.approx(rho, abs=1.1e-6)
+
+
+# Verdicts
+
+
+def npz(path, features, errors=("", "")):
+    names = ["equal_rows", "default_rows", "vocabulary"]
+    worlds = {f"features{world}": features[world] for world in (0, 1)}
+    lost = {f"errors{world}": np.full(len(features[0]), errors[world]) for world in (0, 1)}
+    seconds = {f"seconds{world}": np.ones(len(features[0])) for world in (0, 1)}
+    np.savez(path, names=np.array(names), **worlds, **lost, **seconds)
+    return path
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return runpy.run_path(str(WORKER.with_name("verdicts.py")))["judge"]
+
+
+def test_rows_that_tell_the_tables_apart_are_a_violation(judge, tmp_path):
+    rng = np.random.default_rng(0)
+    shown = [np.column_stack([rng.normal(9 * w, 1, 400), np.full((400, 2), w)]) for w in (0, 1)]
+    fields = judge(npz(tmp_path / "lib_leaky.tiny.npz", shown), 1.0, 1e-5)
+    assert fields[:3] == ["lib leaky", "tiny", "800"]
+    assert fields[-2:] == ["VIOLATION", "number of rows, categories"]
+
+
+def test_rows_alike_are_consistent(judge, tmp_path):
+    rng = np.random.default_rng(0)
+    alike = [np.column_stack([rng.normal(size=400), np.ones((400, 2))]) for _ in (0, 1)]
+    fields = judge(npz(tmp_path / "lib_good.tiny.npz", alike), 1.0, 1e-5)
+    assert fields[-2:] == ["consistent", "–"]
+
+
+def test_what_never_ran_is_not_called_consistent(judge, tmp_path):
+    nothing = [np.full((400, 3), np.nan)] * 2
+    file = npz(tmp_path / "lib_broken.tiny.npz", nothing, ("ValueError: 4 rows", "ValueError: 5"))
+    assert judge(file, 1.0, 1e-5)[-2:] == ["every fit failed", "–"]
+    assert judge(npz(tmp_path / "few.tiny.npz", [np.ones((3, 3))] * 2), 1.0, 1e-5)[-2:] == [
+        "too few fits",
+        "–",
+    ]
+
+
+def test_a_crash_in_one_of_the_tables_only_is_told(judge, tmp_path):
+    nothing = [np.full((40, 3), np.nan)] * 2
+    file = npz(tmp_path / "lib_crash.tiny.npz", nothing, ("", "ValueError: 5"))
+    assert "crash" in judge(file, 1.0, 1e-5)[-1]

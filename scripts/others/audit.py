@@ -12,23 +12,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import calls
 import numpy as np
 import pandas as pd
 
-WORKER = Path(__file__).with_name("worker.py")
 BITS = {name: {"kind": "categorical", "categories": [0, 1]} for name in "abc"}
 LETTERS = {
     name: {"kind": "categorical", "categories": [f"{name}{i}" for i in range(4)]} for name in "xyz"
 }
 FOREIGN = "RARE"  # the category outside the public domain
-EQUAL_ROWS = {"tiny": 4, "hundred": 100, "thousand": 1000}  # of zeros, beside one row of ones
+# Rows of zeros, and rows with a single one in turn; one of the tables has a row of ones as well.
+PAIRS = {"tiny": (4, 0), "hundred": (100, 0), "thousand": (1000, 0), "mixed": (100, 6)}
 SCHEMA_ROWS = 1000
 SCHEMA_RUNS = 5
 
@@ -42,7 +41,7 @@ class Method:
     name : str
         LIBRARY_METHOD of ``worker.py``.
     pair : str
-        The smallest of ``EQUAL_ROWS`` on which it works.
+        The first of ``PAIRS`` on which it works at all.
     settings : dict
         Arguments of its constructor that make a fit cheaper or possible; no claim depends on them.
     """
@@ -62,16 +61,16 @@ METHODS = (
     Method("smartnoise_aim", "tiny", {}),
     Method("smartnoise_mwem", "tiny", {}),
     Method("smartnoise_patectgan", "hundred", {"public_domain": True, **LEARNS}),
-    Method("smartnoise_dpctgan", "tiny", {"batch_size": 10, "epochs": 5}),
-    Method("smartnoise_dpgan", "tiny", {"batch_size": 10, "epochs": 5}),
+    Method("smartnoise_dpctgan", "hundred", {"batch_size": 10, "epochs": 5}),
+    Method("smartnoise_dpgan", "hundred", {"batch_size": 10, "epochs": 5}),
     Method("smartnoise_pategan", "thousand", {}),  # one teacher per thousand rows
     Method("synthcity_pategan", "tiny", {"strict": False, "n_iter": 2, "n_teachers": 2, **SMALL}),
     Method("synthcity_dpgan", "tiny", {"strict": False, "n_iter": 20, **SMALL}),
-    Method("synthcity_privbayes", "tiny", {"strict": False}),
+    Method("synthcity_privbayes", "hundred", {"strict": False}),
     Method("datasynthesizer_privbayes", "tiny", {}),
-    Method("dpmm_mst", "tiny", FEWER_STEPS),
-    Method("dpmm_aim", "tiny", FEWER_STEPS),
-    Method("dpmm_privbayes", "tiny", {}),
+    Method("dpmm_mst", "mixed", FEWER_STEPS),
+    Method("dpmm_aim", "mixed", FEWER_STEPS),
+    Method("dpmm_privbayes", "mixed", {}),
     Method("opendp_mst", "tiny", {}),
     Method("opendp_aim", "tiny", {}),
 )
@@ -79,9 +78,11 @@ METHODS = (
 
 def write_pairs(folder: Path) -> None:
     """Write the pairs of tables and their public domains."""
-    for name, rows in EQUAL_ROWS.items():
-        zeros = pd.DataFrame(0, index=range(rows), columns=list(BITS))
-        write_pair(folder / name, zeros, dict.fromkeys(BITS, 1), BITS)
+    for name, (zeros, singles) in PAIRS.items():
+        bits = np.zeros((zeros + singles, len(BITS)), dtype=int)
+        bits[range(zeros, zeros + singles), np.arange(singles) % len(BITS)] = 1
+        rows = pd.DataFrame(bits, columns=list(BITS))
+        write_pair(folder / name, rows, dict.fromkeys(BITS, 1), BITS)
     rng = np.random.default_rng(0)
     letters = pd.DataFrame(
         {name: rng.choice(column["categories"], SCHEMA_ROWS) for name, column in LETTERS.items()}
@@ -100,11 +101,7 @@ def write_pair(folder: Path, rows: pd.DataFrame, extra: dict[str, Any], domain: 
 
 def commands(method: Method, options: argparse.Namespace) -> list[tuple[Path, list[str]]]:
     """Return what is to be written and the command that writes it."""
-    library = method.name.partition("_")[0]
-    base = [str(options.environments / library / "bin" / "python"), str(WORKER)]
-    base += ["--method", method.name, "--epsilon", str(options.epsilon)]
-    for name, value in method.settings.items():
-        base += ["--set", f"{name}={json.dumps(value)}"]
+    base = calls.command(options.environments, method.name, method.settings, options.epsilon)
     runs, foreign = (
         options.out / f"{method.name}{end}" for end in (f".{method.pair}.npz", ".json")
     )
@@ -119,26 +116,11 @@ def commands(method: Method, options: argparse.Namespace) -> list[tuple[Path, li
 
 
 def audit(method: Method, options: argparse.Namespace) -> None:
-    """Run what a method has no file of yet; the end of a method's errors is printed."""
+    """Run what a method has no file of yet."""
     for out, command in commands(method, options):
-        if out.exists():
-            continue
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-        log = options.out / "logs" / f"{out.stem}.log"
-        log.parent.mkdir(exist_ok=True)
-        with log.open("w") as stream:
-            try:
-                code: int | str = subprocess.run(
-                    command,
-                    stdout=stream,
-                    stderr=stream,
-                    env=environment,
-                    timeout=options.seconds,
-                    check=False,
-                ).returncode
-            except subprocess.TimeoutExpired:
-                code = f"stopped after {options.seconds} s"
-        print(f"{out.name}: {code if out.exists() else f'{code}, nothing written, see {log}'}")
+        if not out.exists():
+            ended = calls.call(command, options.out / "logs" / f"{out.stem}.log", options.seconds)
+            print(f"{out.name}: {ended}{'' if out.exists() else ', nothing written'}", flush=True)
 
 
 def main() -> None:
@@ -159,7 +141,6 @@ def main() -> None:
         parser.error(f"--only names none of {', '.join(method.name for method in METHODS)}")
     with ThreadPoolExecutor(options.workers) as pool:
         list(pool.map(lambda method: audit(method, options), chosen))
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

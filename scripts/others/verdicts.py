@@ -1,16 +1,20 @@
-"""Judge what ``worker.py`` wrote: ``verdicts.py --epsilon 1 --delta 1e-5 F.npz ...``.
+"""Judge what ``audit.py`` left in a folder: ``verdicts.py OUT [--epsilon 1] [--delta 1e-5]``.
 
 Prints a Markdown table. Synthetic rows are judged as those of our own generators are: a rule is
 learned on the first part of the fits, its threshold chosen on the second, error rates bounded on
 the third, at 95 % confidence. What else a library gives away (its number of rows, its categories, a
 crash) is named where the two tables never agree in it in ten fits or more; the number of rows only
-counts where it is private.
+counts where it is private. The last column says what became of a category that one row had and the
+public domain has not.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,34 +23,51 @@ from syntharena.bench.audit.estimates import Estimate, estimate, verdict
 
 TOLD = {"default_rows": "number of rows", "vocabulary": "categories"}
 FEWEST = 10
+HEADS = ("method", "pair", "fits", "seconds a fit", "empirical epsilon at least", "ceiling")
+HEADS += ("verdict by rows", "told apart besides by", "a foreign category")
 
 
-def judge(file: Path, epsilon: float, delta: float) -> str:
-    """Return the line of one file."""
+def judge(file: Path, epsilon: float, delta: float) -> list[str]:
+    """Return the fields of one method's fits, METHOD.PAIR.npz."""
     content = np.load(file, allow_pickle=False)
-    names = [str(name) for name in content["names"]]
+    method, _, pair = file.stem.partition(".")
     crashed = [content[f"errors{world}"] != "" for world in (0, 1)]
-    worlds = [content[f"features{world}"] for world in (0, 1)]
+    seconds = np.concatenate([content["seconds0"], content["seconds1"]]).mean()
+    fits = len(crashed[0])
+    begun = [method.replace("_", " "), pair, str(2 * fits), f"{seconds:.1f}"]
+    if fits < FEWEST:
+        return [*begun, "–", "–", "too few fits", "–"]
+    if all(lost.all() for lost in crashed):
+        return [*begun, "–", "–", "every fit failed", "–"]
+    found = shown_by_rows(content, crashed, delta)
+    told = ", ".join(told_besides(content, crashed)) or "–"
+    return [*begun, f"{found.epsilon:.2f}", f"{found.ceiling:.2f}", verdict(epsilon, found), told]
+
+
+def shown_by_rows(
+    content: Mapping[str, np.ndarray], crashed: list[np.ndarray], delta: float
+) -> Estimate:
+    """Bound epsilon by the features of synthetic rows; a crash is one of them."""
+    names = [str(name) for name in content["names"]]
     seen = [place for place, name in enumerate(names) if name not in (*TOLD, "total_rows")]
-    rows = [
-        np.column_stack([np.nan_to_num(world[:, seen]), lost])
-        for world, lost in zip(worlds, crashed, strict=True)
+    worlds = [
+        np.column_stack([np.nan_to_num(content[f"features{world}"][:, seen]), crashed[world]])
+        for world in (0, 1)
     ]
     keys = (*(f"rows:{names[place]}" for place in seen), "rows:crash")
-    fits = len(rows[0])
-    found = None
-    if fits >= FEWEST:
-        found = estimate(*attacks.scores(keys, *rows, "rows"), delta=delta)
+    return estimate(*attacks.scores(keys, *worlds, "rows"), delta=delta)
+
+
+def told_besides(content: Mapping[str, np.ndarray], crashed: list[np.ndarray]) -> list[str]:
+    """Name what tells the two tables apart in every fit, whatever the rows look like."""
+    names = [str(name) for name in content["names"]]
+    worlds = [content[f"features{world}"] for world in (0, 1)]
     told = [
         text
         for name, text in TOLD.items()
         if name in names and apart(*(world[:, names.index(name)] for world in worlds))
     ]
-    told += ["crash"] * apart(*(lost.astype(float) for lost in crashed))
-    seconds = np.concatenate([content["seconds0"], content["seconds1"]]).mean()
-    told = told if fits >= FEWEST else []
-    fields = [*shown(file), str(2 * fits), f"{seconds:.1f}", *numbers(found, epsilon, told)]
-    return " | ".join(fields)
+    return told + ["crash"] * apart(*(lost.astype(float) for lost in crashed))
 
 
 def apart(without: np.ndarray, present: np.ndarray) -> bool:
@@ -55,36 +76,36 @@ def apart(without: np.ndarray, present: np.ndarray) -> bool:
     return bool(a) and bool(b) and not a & b
 
 
-def shown(file: Path) -> list[str]:
-    """Return method and pair, which the file's name holds: METHOD.PAIR.npz."""
-    method, _, pair = file.stem.partition(".")
-    return [method.removeprefix("A_").replace("_", " "), pair]
-
-
-def numbers(found: Estimate | None, epsilon: float, told: list[str]) -> list[str]:
-    """Write the bound, the ceiling, the verdict and what else was told."""
-    if found is None:
-        return ["–", "–", "too few fits", ", ".join(told) or "–"]
-    return [
-        f"{found.epsilon:.2f}",
-        f"{found.ceiling:.2f}",
-        verdict(epsilon, found),
-        ", ".join(told) or "–",
-    ]
+def foreign(file: Path) -> str:
+    """Say what became of the foreign category, METHOD.json."""
+    if not file.exists():
+        return "not tried"
+    entries: list[dict[str, Any]] = json.loads(file.read_text())
+    without, present = (
+        [entry for entry in entries if entry["table"] == world] for world in ("without", "with")
+    )
+    if errors := [entry["error"] for entry in present if "error" in entry]:
+        everywhere = all("error" in entry for entry in without)
+        return f"{'fails without it too' if everywhere else 'fails'}: {errors[0].partition(':')[0]}"
+    rows = np.mean([entry["rows_with_category"] for entry in present])
+    stored = any(values for entry in present for values in entry["vocabulary_outside"].values())
+    shown = f"in {rows:.0f} of {present[0]['rows']} rows" if rows else "in no row"
+    return shown + (", kept in the model" if stored else "")
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="OUT")
     parser.add_argument("--epsilon", type=float, default=1.0)
     parser.add_argument("--delta", type=float, default=1e-5)
-    parser.add_argument("files", nargs="+", type=Path, metavar="F.npz")
     arguments = parser.parse_args()
-    heads = ["method", "pair", "fits", "seconds a fit", "empirical epsilon at least", "ceiling"]
-    print(f"| {' | '.join([*heads, 'verdict by rows', 'told apart besides by'])} |")
-    print("|" + "---|" * 8)
-    for file in arguments.files:
-        print(f"| {judge(file, arguments.epsilon, arguments.delta)} |")
+    print(f"| {' | '.join(HEADS)} |")
+    print("|" + "---|" * len(HEADS))
+    for file in sorted(arguments.folder.glob("*.npz")):
+        fields = judge(file, arguments.epsilon, arguments.delta)
+        method = file.stem.partition(".")[0]
+        print(f"| {' | '.join([*fields, foreign(file.with_name(f'{method}.json'))])} |")
 
 
 if __name__ == "__main__":
