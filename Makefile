@@ -12,10 +12,10 @@ types:
 	pyright
 
 test:
-	python -m pytest
+	python -m pytest -n logical
 
 test-slow:
-	python -m pytest -m slow
+	python -m pytest -n logical -m slow
 
 quickstart:
 	syntharena run +experiment=quickstart

@@ -6,18 +6,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from syntharena.bench import config, datasets, splits, targets
+from syntharena.bench import claim, config, datasets, splits, targets
 from syntharena.bench.contracts import Budget
 from syntharena.bench.seeds import stream
 
 DATA = os.environ.get("SYNTHARENA_DATA")
 DATASETS = config.all_options("dataset")
 GENERATORS = config.all_options("generator")
+PRIVATE = sorted(n for n, spec in GENERATORS.items() if "dp" in spec["about"].get("tags", ()))
+CHEAP = ("dp_marginals", "mst", "privbayes")
+BRIEF = {"steps": 50, "rounds": 5, "seconds": 5.0}  # of training: what it learns is not asked here
 FRACTIONS = {"train": 0.6, "holdout": 0.15, "reference": 0.1, "fresh": 0.15}
+NONE = Budget()
 ROWS = 3000  # enough to meet every sort of value; the long form takes whole tables
 
 
-def survives(name, generator, tmp_path, rows):
+def survives(name, generator, tmp_path, rows, budget=NONE):
     try:
         dataset = datasets.load(
             {**DATASETS[name], "rows": rows},
@@ -30,9 +34,15 @@ def survives(name, generator, tmp_path, rows):
             pytest.skip("the table is not on this machine; set SYNTHARENA_DATA")
         raise
     train = splits.release_split(dataset, fractions=FRACTIONS, rng=stream(0, "split"))["train"]
-    model = targets.build(GENERATORS[generator], ("fit", "sample"))
-    schema = dataset.schema
-    model.fit(train, schema=schema, budget=Budget(), rng=stream(0, "train"))
+    spec, schema = GENERATORS[generator], dataset.schema
+    if budget.is_private:
+        spec = spec | {key: value for key, value in BRIEF.items() if key in spec}
+    model = targets.build(spec, ("fit", "sample"))
+    if hasattr(model, "skip") and (reason := model.skip(schema, budget)):
+        assert reason.strip()
+        return
+    model.fit(train, schema=schema, budget=budget, rng=stream(0, "train"))
+    assert claim.violation(claim.account(model, budget), budget) is None
     synthetic = model.sample(len(train), rng=stream(0, "sample"))
     assert schema.problems(synthetic, len(train)) == []
     # and through a file and back
@@ -46,6 +56,20 @@ def survives(name, generator, tmp_path, rows):
 @pytest.mark.parametrize("name", DATASETS)
 def test_a_cut_of_every_table_survives(name, generator, tmp_path):
     survives(name, generator, tmp_path, ROWS)
+
+
+@pytest.mark.parametrize("generator", CHEAP)
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_cut_of_every_table_survives_a_small_budget(name, generator, tmp_path):
+    survives(name, generator, tmp_path, 1000, Budget(0.1, 1e-5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("budget", [Budget(0.1, 1e-5), Budget(0.3), Budget(10.0, 1e-5, "replace")])
+@pytest.mark.parametrize("generator", PRIVATE)
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_table_survives_every_sort_of_budget(name, generator, budget, tmp_path):
+    survives(name, generator, tmp_path, ROWS, budget)
 
 
 @pytest.mark.slow

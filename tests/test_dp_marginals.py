@@ -192,3 +192,22 @@ def test_rows_stay_inside_the_schema_at_any_noise(budget, bins, seed):
     model = fitted(mixed_table(5), MIXED, budget, seed, bins)
     made = model.sample(200, rng=np.random.default_rng(seed))
     assert MIXED.problems(made, 200) == []
+
+
+def test_utility_grows_with_epsilon():
+    """Mean over seeds of how far the drawn shares are from those of the rows."""
+    table = mixed_table(1_000, seed=1)
+    k = MIXED["k"]
+    shares = np.bincount(k.numbers(table["k"]).astype(int), minlength=5) / len(table)
+    means = []
+    for epsilon in (0.01, 0.1, 1.0):
+        distances = []
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            generator = DpMarginals().fit(
+                table, schema=MIXED, budget=Budget(epsilon, 1e-5), rng=rng
+            )
+            drawn = k.numbers(generator.sample(50_000, rng=rng)["k"]).astype(int)
+            distances.append(np.abs(np.bincount(drawn, minlength=5) / 50_000 - shares).sum())
+        means.append(np.mean(distances))
+    assert means[0] > 2 * means[1] > 4 * means[2], means
