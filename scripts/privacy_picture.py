@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from scipy import stats
 
@@ -143,7 +144,8 @@ def main() -> None:
     if not collect(records, UTILITY):
         parser.error(f"{arguments.results} holds no scored cell with a finite epsilon")
     metadata = {"Date": None} if arguments.out.suffix == ".svg" else {}
-    draw(records).savefig(arguments.out, metadata=metadata)
+    with matplotlib.rc_context({"svg.hashsalt": "syntharena", "svg.fonttype": "none"}):
+        draw(records).savefig(arguments.out, metadata=metadata)
     print(arguments.out)
 
 

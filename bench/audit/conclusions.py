@@ -184,7 +184,7 @@ def _of_world(block: Sequence[Mapping[str, Any]], delta: float, share: float) ->
         runs = pool([Runs.from_json(record["audit"]["runs"]) for record in block])
         return conclude(runs, delta, profile, share)
     guesses = _fitted_once(block)
-    return strongest([conclude_guesses(g, delta, profile, share / len(block)) for g in guesses])
+    return strongest([conclude_guesses(g, delta, profile, share / len(guesses)) for g in guesses])
 
 
 def _fitted_once(block: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
