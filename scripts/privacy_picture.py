@@ -1,11 +1,11 @@
 """Draw what private generators promise, give and leak: ``privacy_picture.py RESULTS OUT.svg``.
 
-The promised epsilon runs along every panel. A column for each dataset: utility above (against real
-training rows, the dashed line), the strongest membership attack on the released table below. Points
-are means over seeds with the 95 % interval of Student's t; with three seeds it is wide. The last
-column shows what audits measured: a lower bound on epsilon at 95 % confidence and, as a thin line
-up to it, the ceiling that so many fits could have shown. A point above the dashed line is a broken
-promise.
+The promised epsilon runs along every panel. A column for each dataset: utility (the dashed line is
+that of real training rows), fidelity, and the strongest membership attack on the released table
+(the dashed line guesses). Points are means over seeds with the 95 % interval of Student's t; with
+three seeds it is wide. The last column shows what audits measured: a lower bound on epsilon at 95 %
+confidence and, as a thin line up to it, the ceiling that so many fits could have shown. A point
+above the dashed line is a broken promise.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from syntharena.bench.store import Store
 
 UTILITY = ("tstr_xgboost_auroc_score", "tstr_xgboost_r2_score")
 REAL_ROWS = ("trtr_xgboost_auroc_score", "trtr_xgboost_r2_score")
+FIDELITY = ("trend_score",)
 ATTACK = ("mia_auc_score",)
 CONFIDENCE = 0.95
 COLOURS = ("#2f7fc4", "#e07b18", "#2f9e62", "#9a66c9", "#d1495b", "#7d8694", "#b58900", "#111111")
 MARKERS = "osD^vPX*p"
 STEP = 0.03  # by which generators stand beside each other, in decades
-PANEL = 4.0, 3.2  # inches
+PANEL = 4.0, 2.8  # inches
 
 Values = dict[float, list[float]]  # by epsilon
 Series = dict[str, Values]  # by generator
@@ -101,7 +102,8 @@ def draw(records: list[Mapping[str, Any]]) -> Any:
     """Return the figure."""
     from matplotlib.figure import Figure
 
-    utility, real, attack = (collect(records, names) for names in (UTILITY, REAL_ROWS, ATTACK))
+    metrics = (UTILITY, FIDELITY, ATTACK, REAL_ROWS)
+    utility, fidelity, attack, real = (collect(records, names) for names in metrics)
     audits = conclusions(records)
     names = {name for series in utility.values() for name in series}
     names |= {audit.generator for audit in audits}
@@ -110,24 +112,24 @@ def draw(records: list[Mapping[str, Any]]) -> Any:
         for i, name in enumerate(sorted(names))
     }
     columns = len(utility) + bool(audits)
-    figure = Figure(figsize=(PANEL[0] * columns, 2 * PANEL[1]), layout="constrained")
-    panels = figure.subplots(2, columns, squeeze=False, sharex=True)
+    figure = Figure(figsize=(PANEL[0] * columns, 3 * PANEL[1]), layout="constrained")
+    panels = figure.subplots(3, columns, squeeze=False, sharex=True)
     for place, dataset in enumerate(sorted(utility)):
-        above, below = panels[:, place]
-        draw_series(above, utility[dataset], styles)
-        trained_on_real = [
-            v for series in real[dataset].values() for vs in series.values() for v in vs
-        ]
-        above.axhline(float(np.mean(trained_on_real)), color="grey", lw=1, ls="--")
-        above.set(title=dataset, xscale="log", ylabel="TSTR, XGBoost")
-        draw_series(below, attack[dataset], styles)
-        below.axhline(0.5, color="grey", lw=1, ls="--")
-        below.set(xscale="log", xlabel="promised epsilon", ylabel="AUC of the strongest attack")
+        top, middle, bottom = panels[:, place]
+        for axes, found in ((top, utility), (middle, fidelity), (bottom, attack)):
+            draw_series(axes, found[dataset], styles)
+            axes.set_xscale("log")
+        top.axhline(mean_of_all(real[dataset]), color="grey", lw=1, ls="--")
+        top.set(title=dataset, ylabel="TSTR, XGBoost")
+        middle.set_ylabel("trend score")
+        bottom.axhline(0.5, color="grey", lw=1, ls="--")
+        bottom.set(xlabel="promised epsilon", ylabel="AUC of the strongest attack")
     if audits:
         draw_audits(panels[0, -1], audits, styles)
         panels[0, -1].tick_params(labelbottom=True)
         panels[0, -1].set_xlabel("promised epsilon")
-        panels[1, -1].set_axis_off()
+        for axes in panels[1:, -1]:
+            axes.set_axis_off()
     handles = [panels[0, 0].plot([], [], ls="", label=n, **style)[0] for n, style in styles.items()]
     where = panels[1, -1] if audits else figure
     where.legend(handles=handles, loc="center", ncols=2, frameon=False)
