@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from brief import brief
 from leaky import CELLS, SCHEMA, DividedByRows, Histogram, Nosy, cells
 
-from syntharena.bench import config, targets
+from syntharena.bench import targets
 from syntharena.bench.audit import pairs
 from syntharena.bench.audit.attacks import Encoder, exact_direction, row_features, scores
 from syntharena.bench.audit.estimates import estimate, strongest, verdict
@@ -251,10 +252,7 @@ def test_a_noisy_number_of_rows_is_no_leak_even_where_the_noise_is_nothing(seed)
 
 def short(name):
     """Return a factory of a private generator whose training is over in a moment."""
-    brief = {"steps": 20, "rounds": 3, "seconds": 1.0, "iterations": 50}
-    spec = config.all_options("generator")[name]
-    spec |= {key: value for key, value in brief.items() if key in spec}
-    return lambda: targets.build(spec, ("fit", "sample"))
+    return lambda: targets.build(brief(name), ("fit", "sample"))
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 10.0])

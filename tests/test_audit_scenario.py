@@ -19,6 +19,7 @@ from syntharena.bench.worker import Worker
 
 HONEST = {
     "_target_": "syntharena.generators.dp_marginals.DpMarginals",
+    "discretiser": "uniform",
     "about": {"name": "dp_marginals", "version": 1},
 }
 BUDGET = Budget(1.0, 1e-5)

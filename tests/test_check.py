@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from brief import GENERATORS, brief
 
 from syntharena.bench import check, config
 from syntharena.bench.schema import Column, Schema
 
 DATA = os.environ.get("SYNTHARENA_DATA")
-GENERATORS = config.all_options("generator")
 EVALUATORS = config.all_options("evaluator")
 DATASETS = config.all_options("dataset")
 
@@ -20,7 +20,7 @@ def outcomes(findings):
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_every_generator_keeps_its_contract(name):
-    found = outcomes(check.generator(GENERATORS[name]))
+    found = outcomes(check.generator(brief(name)))
     assert [item for item in found.items() if item[1][0] == "fail"] == []
     assert found["mixed table, no privacy"][0] == "pass"
 

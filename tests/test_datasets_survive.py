@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from brief import GENERATORS, brief
 
 from syntharena.bench import claim, config, datasets, splits, targets
 from syntharena.bench.contracts import Budget
@@ -12,10 +13,8 @@ from syntharena.bench.seeds import stream
 
 DATA = os.environ.get("SYNTHARENA_DATA")
 DATASETS = config.all_options("dataset")
-GENERATORS = config.all_options("generator")
 PRIVATE = sorted(n for n, spec in GENERATORS.items() if "dp" in spec["about"].get("tags", ()))
 CHEAP = ("dp_marginals", "mst", "privbayes")
-BRIEF = {"steps": 50, "rounds": 5, "seconds": 5.0}  # of training: what it learns is not asked here
 FRACTIONS = {"train": 0.6, "holdout": 0.15, "reference": 0.1, "fresh": 0.15}
 NONE = Budget()
 ROWS = 3000  # enough to meet every sort of value; the long form takes whole tables
@@ -34,9 +33,7 @@ def survives(name, generator, tmp_path, rows, budget=NONE):
             pytest.skip("the table is not on this machine; set SYNTHARENA_DATA")
         raise
     train = splits.release_split(dataset, fractions=FRACTIONS, rng=stream(0, "split"))["train"]
-    spec, schema = GENERATORS[generator], dataset.schema
-    if budget.is_private:
-        spec = spec | {key: value for key, value in BRIEF.items() if key in spec}
+    spec, schema = brief(generator) if budget.is_private else GENERATORS[generator], dataset.schema
     model = targets.build(spec, ("fit", "sample"))
     if hasattr(model, "skip") and (reason := model.skip(schema, budget)):
         assert reason.strip()

@@ -17,7 +17,7 @@ from syntharena.bench import catalog, cli
 
 README = ROOT / "README.md"
 RUN = "pip install -c constraints.txt . && syntharena run +experiment=quickstart"
-TEST = "pip install -c constraints.txt -e '.[test]' && python -m pytest"
+TEST = "pip install -c constraints.txt -e '.[test]' && python -m pytest -n logical"
 BOARD = runpy.run_path(str(ROOT / "scripts" / "readme_board.py"))
 
 

@@ -137,18 +137,34 @@ def estimate(
     )
 
 
-def verdict(epsilon: float, found: Estimate) -> Verdict:
+def verdict(epsilon: float, found: Estimate, sure: Estimate | None = None) -> Verdict:
     """Judge a claimed ``epsilon`` at the estimate's delta.
 
     VIOLATION if the lower bound exceeds the claim or the ledger's own curve is refuted.
-    Inconclusive if the audit had fewer than ``LEAST_RUNS`` runs or could not have shown a leak of
-    ``REACH`` times the claim. Else consistent, which is no proof of privacy: a stronger attack may
-    show more.
+    Inconclusive if that is so of ``found`` and not of ``sure``, if the audit had fewer than
+    ``LEAST_RUNS`` runs, or if it could not have shown a leak of ``REACH`` times the claim. Else
+    consistent, which is no proof of privacy: a stronger attack may show more.
+
+    Parameters
+    ----------
+    epsilon : float
+        The claim.
+    found : Estimate
+        What the audit shows.
+    sure : Estimate, optional
+        The same at a higher confidence, where many claims are judged together; ``found`` by
+        default.
     """
-    if found.epsilon > epsilon or (found.excess or 0.0) > 1:
+    if _refutes(epsilon, found if sure is None else sure):
         return "VIOLATION"
+    if _refutes(epsilon, found):
+        return "inconclusive"
     reach = max(found.ceiling / epsilon, found.excess_ceiling or 0.0)
     return "inconclusive" if found.runs < LEAST_RUNS or reach < REACH else "consistent"
+
+
+def _refutes(epsilon: float, found: Estimate) -> bool:
+    return found.epsilon > epsilon or (found.excess or 0.0) > 1
 
 
 def strongest(estimates: Sequence[Estimate]) -> Estimate:
