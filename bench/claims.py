@@ -63,7 +63,8 @@ LEGEND = (
 
 def fields(claim: Claim) -> list[str]:
     """Write a claim in the columns of ``HEAD``."""
-    audited = f"{', '.join(claim.worlds)} ({claim.fits} fits)" if claim.worlds else ""
+    fits = "1 fit" if claim.fits == 1 else f"{claim.fits} fits"
+    audited = f"{', '.join(claim.worlds)} ({fits})" if claim.worlds else ""
     return [
         claim.generator,
         _epsilon(claim.spent),

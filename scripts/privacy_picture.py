@@ -30,6 +30,7 @@ FIDELITY = ("trend_score",)
 ATTACK = ("mia_auc_score",)
 CONFIDENCE = 0.95
 COLOURS = ("#2f7fc4", "#e07b18", "#2f9e62", "#9a66c9", "#d1495b", "#7d8694", "#b58900", "#111111")
+COLOURS += ("#20c0c8", "#a0522d")
 MARKERS = "osD^vPX*p"
 STEP = 0.03  # by which generators stand beside each other, in decades
 PANEL = 4.0, 2.8  # inches

@@ -22,7 +22,7 @@ from ..grid import setting_of
 from ..ledger import Event
 from ..tuning import Tuning
 from . import one_run
-from .estimates import CONFIDENCE, Estimate, Profile, estimate, strongest, verdict
+from .estimates import CONFIDENCE, Estimate, Profile, estimate, refutes, strongest, verdict
 from .runs import Runs, pool
 
 FEWEST = 10  # runs in a block below which no bound is computed
@@ -160,7 +160,8 @@ def _conclusion(
     best = _of_worlds(worlds, handed.delta, 1.0)
     if best is None:
         return None
-    sure = _of_worlds(worlds, handed.delta, 1 / claims)
+    contested = refutes(handed.epsilon, best)
+    sure = _of_worlds(worlds, handed.delta, 1 / claims) if contested else best
     leaks = {
         f"{leak['place']} ({leak['where']}): {leak['seen']}"
         for block in worlds.values()

@@ -155,15 +155,16 @@ def verdict(epsilon: float, found: Estimate, sure: Estimate | None = None) -> Ve
         The same at a higher confidence, where many claims are judged together; ``found`` by
         default.
     """
-    if _refutes(epsilon, found if sure is None else sure):
+    if refutes(epsilon, found if sure is None else sure):
         return "VIOLATION"
-    if _refutes(epsilon, found):
+    if refutes(epsilon, found):
         return "inconclusive"
     reach = max(found.ceiling / epsilon, found.excess_ceiling or 0.0)
     return "inconclusive" if found.runs < LEAST_RUNS or reach < REACH else "consistent"
 
 
-def _refutes(epsilon: float, found: Estimate) -> bool:
+def refutes(epsilon: float, found: Estimate) -> bool:
+    """Whether an estimate contradicts a claimed ``epsilon`` or the ledger's own curve."""
     return found.epsilon > epsilon or (found.excess or 0.0) > 1
 
 
