@@ -2,7 +2,7 @@
 
 Norms of row-wise gradients come in closed form from what enters a linear layer and the slope of the
 loss in what leaves it (Goodfellow 2015), so no row's gradient is ever built. A critic's gradient
-takes at most 1.5 times as long as without clipping; with Opacus 1.6 it takes 25 to 45 times, 3 to 6
+takes at most 1.5 times as long as without clipping; with Opacus 1.6 it takes 25 to 50 times, 3 to 6
 with its ghost clipping (scripts/speed/private_networks.py). So Opacus is the tests' oracle only.
 Networks must be made of linear layers, each used once per row, without anything that mixes rows.
 

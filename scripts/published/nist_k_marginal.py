@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--epsilon", type=float, default=1.0)
     arguments = parser.parse_args()
     spec = config.all_options("dataset")["nist_acs_national2019"]
-    dataset = datasets.load(spec, data_dir=Path(os.environ["SYNTHARENA_DATA"]))
+    dataset = datasets.load(spec, data_dir=Path(os.environ.get("SYNTHARENA_DATA", ".")))
     kept = tuple(column for column in dataset.schema if column.name in COLUMNS)
     schema = replace(dataset.schema, columns=kept, sensitive=(), source=None)
     train = dataset.table[schema.names]
