@@ -118,7 +118,6 @@ def delta_of(
     if not ledger:
         return np.zeros_like
     uses = _uses(ledger, neighbours)
-    found = spent(ledger, delta, neighbours)
     decided = any(event.decides for event in ledger)
     fixed = not decided and not any(event.adaptive for event in ledger)
     if fixed and _has_loss_distribution(uses):
@@ -126,7 +125,7 @@ def delta_of(
         return lambda epsilons: np.reshape(
             losses.get_delta_for_epsilon(np.ravel(epsilons).tolist()), np.shape(epsilons)
         )
-    profiles = [_profile_of_pair(found.epsilon, delta)]
+    profiles = [_profile_of_pair(spent_epsilon(ledger, delta, neighbours), delta)]
     if not decided and (rho := _rho(uses)) is not None:
         profiles.append(np.vectorize(lambda epsilon: zcdp_delta(rho, epsilon), otypes=[float]))
     return lambda epsilons: np.min([profile(epsilons) for profile in profiles], axis=0)

@@ -27,11 +27,11 @@ from typing import Literal
 
 import numpy as np
 
+from ..accountant import Profile
 from ..ledger import gaussian_epsilon
 
 Form = Literal["threshold", "curve", "guesses"]
 Verdict = Literal["consistent", "VIOLATION", "inconclusive"]
-Profile = Callable[[np.ndarray], np.ndarray]  # epsilons -> deltas
 Rates = np.ndarray | float
 Curve = Callable[[Rates], np.ndarray]  # false positive rate -> least false negative rate
 CONFIDENCE = 0.95
