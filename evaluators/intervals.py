@@ -1,10 +1,13 @@
 """Intervals: how sure a number is, from the rows that it was computed from.
 
 All intervals are two-sided; rows are taken as independent draws. What they cover is the chance in
-the rows at hand, not that of training the generator again: for that, boards resample seeds.
+the rows at hand, not that of training the generator again: for that, boards resample seeds, and
+``of_seeds`` takes the values of several runs.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,6 +31,18 @@ def of_mean(values: np.ndarray, low: float = -np.inf, high: float = np.inf) -> M
         return Measured(mean, min(ends[0], mean), max(ends[1], mean))
     half = normal_quantile(LEVEL) * float(values.std(ddof=1)) / np.sqrt(len(values))
     return within(mean, mean - half, mean + half, low, high)
+
+
+def of_seeds(values: Sequence[float]) -> Measured:
+    """Mean over few runs with the interval of Student's t; a single run has none."""
+    from scipy.special import stdtrit
+
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Measured(mean, mean, mean)
+    quantile = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2))
+    half = quantile * float(np.std(values, ddof=1)) / np.sqrt(len(values))
+    return Measured(mean, mean - half, mean + half)
 
 
 def of_share(hits: int, n: int, level: float = LEVEL) -> Measured:

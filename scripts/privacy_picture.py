@@ -19,16 +19,15 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from scipy import stats
 
 from syntharena.bench.audit.conclusions import conclusions
 from syntharena.bench.store import Store
+from syntharena.evaluators.intervals import of_seeds
 
 UTILITY = ("tstr_xgboost_auroc_score", "tstr_xgboost_r2_score")
 REAL_ROWS = ("trtr_xgboost_auroc_score", "trtr_xgboost_r2_score")
 FIDELITY = ("trend_score",)
 ATTACK = ("mia_auc_score",)
-CONFIDENCE = 0.95
 COLOURS = ("#2f7fc4", "#e07b18", "#2f9e62", "#9a66c9", "#d1495b", "#7d8694", "#b58900", "#111111")
 COLOURS += ("#20c0c8", "#a0522d")
 MARKERS = "osD^vPX*p"
@@ -52,14 +51,6 @@ def collect(records: Iterable[Mapping[str, Any]], names: tuple[str, ...]) -> dic
     return found
 
 
-def interval(values: list[float]) -> float:
-    """Return half the width of the interval of a mean; 0 for a single value."""
-    if len(values) < 2:
-        return 0.0
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    return quantile * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-
-
 def mean_of_all(series: Series) -> float:
     """Return the mean over generators, epsilons and seeds."""
     lists = (values for by_epsilon in series.values() for values in by_epsilon.values())
@@ -75,11 +66,12 @@ def draw_series(axes: Any, series: Series, styles: Styles) -> None:
     """Draw means with intervals, clipped to what the values of a score can be."""
     for place, (name, by_epsilon) in enumerate(sorted(series.items())):
         epsilons = np.array(sorted(by_epsilon))
-        values = [by_epsilon[epsilon] for epsilon in epsilons]
-        means, halves = np.array([np.mean(v) for v in values]), np.array([*map(interval, values)])
-        high = np.minimum(means + halves, 1.0) - means
+        found = [of_seeds(by_epsilon[epsilon]) for epsilon in epsilons]
+        means = np.array([mean.value for mean in found])
+        low = means - [mean.low for mean in found]
+        high = np.minimum([mean.high for mean in found], 1.0) - means
         shifted = beside(epsilons, place, len(series))
-        axes.errorbar(shifted, means, [halves, high], ms=4, lw=1, elinewidth=0.7, **styles[name])
+        axes.errorbar(shifted, means, [low, high], ms=4, lw=1, elinewidth=0.7, **styles[name])
 
 
 def draw_audits(axes: Any, audits: list[Any], styles: Styles) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, t
 
-from syntharena.evaluators.intervals import of_auroc, of_mean, of_share, within
+from syntharena.evaluators.intervals import of_auroc, of_mean, of_seeds, of_share, within
 
 
 @given(st.integers(1, 400), st.data())
@@ -27,6 +27,19 @@ def test_a_mean_has_the_normal_interval_cut_to_its_range():
     assert (found.value, found.low, found.high) == pytest.approx((0.6, 0.6 - half, 0.6 + half))
     assert of_mean(values, 0, 1).high == 1
     assert of_mean(np.array([0.3]), 0, 1) == within(0.3, 0, 1, 0, 1)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=9))
+def test_few_runs_have_the_interval_of_student(values):
+    found = of_seeds(values)
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    half = t.ppf(0.975, len(values) - 1) * error
+    mean = np.mean(values)
+    assert (found.value, found.low, found.high) == pytest.approx((mean, mean - half, mean + half))
+
+
+def test_a_single_run_has_no_interval():
+    assert of_seeds([0.3]) == within(0.3, 0.3, 0.3, 0, 1)
 
 
 @given(

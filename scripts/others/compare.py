@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import time
 from collections.abc import Iterator
@@ -22,11 +21,11 @@ from pathlib import Path
 import calls
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from syntharena.bench import config, datasets
 from syntharena.bench.contracts import Budget, Measured, Tables
 from syntharena.bench.schema import Column, Schema
+from syntharena.evaluators.intervals import of_seeds
 from syntharena.evaluators.utility import Utility
 from syntharena.generators.aim import Aim
 from syntharena.generators.domain import Axis, uniform_edges
@@ -163,12 +162,10 @@ def fitted(
 
 def shown(values: list[float], digits: int) -> str:
     """Write a mean, with its interval where there are several values."""
-    mean = f"{np.mean(values):.{digits}f}"
+    mean = of_seeds(values)
     if len(values) < 2:
-        return mean
-    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
-    low, high = np.mean(values) - half, np.mean(values) + half
-    return f"{mean} [{low:.{digits}f}, {high:.{digits}f}]"
+        return f"{mean.value:.{digits}f}"
+    return f"{mean.value:.{digits}f} [{mean.low:.{digits}f}, {mean.high:.{digits}f}]"
 
 
 def main() -> None:

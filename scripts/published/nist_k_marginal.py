@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from syntharena.bench import config, datasets, targets
 from syntharena.bench.contracts import Budget, Tables
+from syntharena.evaluators.intervals import of_seeds
 from syntharena.evaluators.marginals import Marginals
 
 COLUMNS = ("AGEP", "DEYE", "DVET", "EDU", "HOUSING_TYPE", "MSP", "OWN_RENT", "PINCP_DECILE")
@@ -51,15 +51,10 @@ def main() -> None:
             values = Marginals().evaluate(tables, schema=schema, rng=rng)
             scores.append(float(getattr(values[METRIC], "value", values[METRIC])))
         seconds = (time.process_time() - started) / arguments.seeds
-        print(f"{name:10} {shown(scores)}, published {PUBLISHED.get(name, '-')};", end=" ")
+        mean = of_seeds(scores)
+        print(f"{name:10} {mean.value:.1f} [{mean.low:.1f}, {mean.high:.1f}] over", end=" ")
+        print(f"{len(scores)} seeds, published {PUBLISHED.get(name, '-')};", end=" ")
         print(f"{seconds:.1f} CPU s a seed", flush=True)
-
-
-def shown(scores: list[float]) -> str:
-    """Write the mean with its interval."""
-    mean = float(np.mean(scores))
-    half = stats.t.ppf(0.975, len(scores) - 1) * np.std(scores, ddof=1) / np.sqrt(len(scores))
-    return f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}] over {len(scores)} seeds"
 
 
 if __name__ == "__main__":
