@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,6 +74,12 @@ def spent(ledger: Sequence[Event], delta: float, neighbours: Neighbours = "add_r
         The relation that the sensitivities are stated for. Under ``replace`` sampling is taken to
         amplify nothing.
     """
+    found = _spent(tuple(ledger), delta, neighbours)
+    return replace(found, by=dict(found.by))
+
+
+@lru_cache(maxsize=1024)  # audits and boards ask again and again for the same few ledgers
+def _spent(ledger: tuple[Event, ...], delta: float, neighbours: Neighbours) -> Spent:
     if not ledger:
         return Spent(0.0, {})
     first, rest = _deciding(ledger)
@@ -90,7 +97,7 @@ def spent(ledger: Sequence[Event], delta: float, neighbours: Neighbours = "add_r
         by["gaussian"] = gaussian_epsilon(mu, delta)
     if delta > 0:
         if not adaptive and "gaussian" not in by and _has_loss_distribution(uses):
-            by["pld"] = float(_loss_distribution(uses).get_epsilon_for_delta(delta))
+            by["pld"] = float(_losses(tuple(uses.items())).get_epsilon_for_delta(delta))
         if not adaptive and not any(u.rate < 1 for u in uses if u.mechanism == "discrete_gaussian"):
             by["rdp"] = _renyi_epsilon(uses, delta)
         if (rho := _rho(uses)) is not None:
@@ -121,9 +128,9 @@ def delta_of(
     decided = any(event.decides for event in ledger)
     fixed = not decided and not any(event.adaptive for event in ledger)
     if fixed and _has_loss_distribution(uses):
-        losses = _loss_distribution(uses)
+        frozen = tuple(uses.items())
         return lambda epsilons: np.reshape(
-            losses.get_delta_for_epsilon(np.ravel(epsilons).tolist()), np.shape(epsilons)
+            _deltas(frozen, tuple(np.ravel(epsilons).tolist())), np.shape(epsilons)
         )
     profiles = [_profile_of_pair(spent_epsilon(ledger, delta, neighbours), delta)]
     if not decided and (rho := _rho(uses)) is not None:
@@ -180,17 +187,24 @@ def _has_loss_distribution(uses: Mapping[Use, int]) -> bool:
     return few and not PURE_LIMIT < _pure(uses) < math.inf
 
 
-def _loss_distribution(uses: Mapping[Use, int]) -> Any:
+@lru_cache(maxsize=4)  # megabytes each
+def _losses(uses: tuple[tuple[Use, int], ...]) -> Any:
     """Compose the privacy loss distributions of all uses."""
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     total = pld.identity(INTERVAL)
-    for use, count in uses.items():
-        total = total.compose(_one_loss_distribution(use).self_compose(count))
+    for use, count in uses:
+        total = total.compose(_losses_of(use).self_compose(count))
     return total
 
 
-def _one_loss_distribution(use: Use) -> Any:
+@lru_cache(maxsize=256)
+def _deltas(uses: tuple[tuple[Use, int], ...], epsilons: tuple[float, ...]) -> Sequence[float]:
+    """Return the deltas of all uses; dp-accounting takes half a second for a wide distribution."""
+    return tuple(_losses(uses).get_delta_for_epsilon(list(epsilons)))
+
+
+def _losses_of(use: Use) -> Any:
     from dp_accounting.pld import common
     from dp_accounting.pld import privacy_loss_distribution as pld
 
@@ -212,13 +226,13 @@ def _one_loss_distribution(use: Use) -> Any:
         )
     epsilon = _event(use).pure_epsilon
     if mechanism == "exponential" and rate == 1:
-        return _choice_loss_distribution(epsilon)
+        return _losses_of_choice(epsilon)
     return pld.from_privacy_parameters(
         common.DifferentialPrivacyParameters(epsilon, 0.0), **settings
     )
 
 
-def _choice_loss_distribution(epsilon: float) -> Any:
+def _losses_of_choice(epsilon: float) -> Any:
     """Privacy losses that dominate every mechanism of bounded range ``epsilon``.
 
     A choice's log-ratio between neighbours lies in [t - epsilon, t] for some t (Dong, Durfee and
