@@ -115,7 +115,7 @@ def collect(
     for place, number in enumerate(numbers):
         for world in WORLDS:
             streams = [stream(seed, "audit", world, str(number), use) for use in ("fit", "sample")]
-            model = make()
+            model: Any = make()
             if hasattr(model, "watched"):
                 model.watched = pair.absent, pair.present
             model.fit(tables[world], schema=schema, budget=budget, rng=streams[0])
