@@ -22,6 +22,8 @@ from .names import UnknownName
 
 CONFIG = "config"
 CONFIG_MODULE = "syntharena.conf"
+PRESETS = ("smoke", "cpu", "paper")  # how much a generator trains, in the order of ${preset:1,2,3}
+DEFAULT_PRESET = "cpu"
 
 Plain = dict[str, Any]
 
@@ -111,6 +113,7 @@ def all_options(group: str, config_dir: str | os.PathLike[str] | None = None) ->
     from omegaconf import OmegaConf
 
     found: dict[str, Plain] = {}
+    _register_resolvers()
     with resources.as_file(resources.files(CONFIG_MODULE)) as ours:
         for folder in [ours] + ([Path(config_dir)] if config_dir else []):
             for path in (folder / group).glob("*.yaml"):
@@ -216,6 +219,8 @@ class _Composer:
             for sweep, pick in zip(sweeps, picks, strict=True):
                 if not sweep.needs_composing:
                     _set(config, sweep.key.lstrip("+").split("."), sweep.values[pick])
+            if (preset := config.get("preset")) not in PRESETS:
+                raise UnknownName("preset", str(preset), PRESETS)
             lines = [sweep.lines[pick] for sweep, pick in zip(sweeps, picks, strict=True)]
             points.append(Point(_resolved(config), choices, (*fixed, *lines)))
         return points
@@ -318,12 +323,8 @@ def _interpolates(section: Any) -> bool:
 def _hydra(config_dir: str | os.PathLike[str] | None) -> Iterator[_Composer]:
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import OmegaConf
 
-    # A text such as ${oc.env:HOME} in a name is data; secrets never reach a record.
-    OmegaConf.register_new_resolver(
-        "oc.env", lambda *name: "${oc.env:" + ",".join(map(str, name)) + "}", replace=True
-    )
+    _register_resolvers()
     extra = []
     if config_dir is not None:
         folder = Path(config_dir).absolute()
@@ -333,6 +334,24 @@ def _hydra(config_dir: str | os.PathLike[str] | None) -> Iterator[_Composer]:
     GlobalHydra.instance().clear()
     with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
         yield _Composer(extra)
+
+
+def _register_resolvers() -> None:
+    from omegaconf import OmegaConf
+
+    # A text such as ${oc.env:HOME} in a name is data; secrets never reach a record.
+    OmegaConf.register_new_resolver(
+        "oc.env", lambda *name: "${oc.env:" + ",".join(map(str, name)) + "}", replace=True
+    )
+    OmegaConf.register_new_resolver("preset", _of_preset, replace=True)
+
+
+def _of_preset(*values: Any, _root_: Any) -> Any:
+    """Pick the value of the chosen preset."""
+    if len(values) != len(PRESETS):
+        given = ", ".join(map(str, values))
+        raise ConfigError(f"a value each for {', '.join(PRESETS)} is needed, got {given}")
+    return values[PRESETS.index(_root_.get("preset", DEFAULT_PRESET))]
 
 
 def _one_line(error: Exception) -> str:

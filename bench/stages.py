@@ -206,9 +206,15 @@ class Stages:
                 return generator
         rng = stream(self.cell.seeds["train"], "train", *self._trial())
         generator.progress = self.progress("train")
+        checkpoint = models.Checkpoint(self._store.checkpoint_path(self.cell.train_key))
+        if hasattr(generator, "checkpoint"):
+            generator.checkpoint = checkpoint
         with self.timed("fit"), _peak_memory(self.result["cost"]):
             generator.fit(rows.copy(), schema=self.schema, budget=self.cell.handed, rng=rng)
-        generator.__dict__.pop("progress", None)
+        for kind, earlier in checkpoint.cost.items():
+            self.cost[kind] += earlier
+        for borrowed in ("progress", "checkpoint"):
+            generator.__dict__.pop(borrowed, None)
         if (count := getattr(generator, "parameters", None)) is not None:
             self.result["cost"]["parameters_count"] = float(count)
         self.account(generator)
@@ -216,6 +222,7 @@ class Stages:
             kept = (generator, self.result["privacy"], self.result["cost"])
             if (content := models.pack(kept)) is not None:
                 publish(path, content, replace=True)
+        checkpoint.drop()
         return generator
 
     def _trial(self) -> tuple[str, ...]:

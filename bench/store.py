@@ -5,6 +5,7 @@
     records/ab/<cell key>.<record key>.json   what one cell left behind
     tables/ab/<content hash>.parquet          synthetic tables
     stages/<cell key>.json, <train key>.model what a cell that was cut short had finished
+    stages/<train key>.checkpoint             where a training goes on that was cut short
     datasets/<hash>.json                      the dataset specifications that records refer to
     metrics/<hash>.json                       the declarations of metrics that records refer to
     sweeps/<hash>.json                        which cells a sweep expects
@@ -215,6 +216,10 @@ class Store:
     def model_path(self, train_key: str) -> Path:
         """Where the fitted generator of an unfinished cell lies."""
         return self.root / "stages" / f"{train_key}.model"
+
+    def checkpoint_path(self, train_key: str) -> Path:
+        """Where a generator that is being fitted leaves its state."""
+        return self.root / "stages" / f"{train_key}.checkpoint"
 
     def clear_stages(self, cell: Cell) -> None:
         """Drop what the cell's record now holds."""

@@ -24,9 +24,10 @@ from ..bench.ledger import Event
 from ..bench.schema import Schema
 from .common import check_at_least
 from .dpsgd import Descent, noise_on_counts, noisy_number_of_rows
-from .neural import Neural, check_allowed, seeded
+from .neural import Neural, check_allowed
 from .noise import discrete_gaussian
 from .tensors import Encoding
+from .training import seeded
 
 COUNT_SHARE = 0.02  # of the budget, for the number of rows
 MARGINALS_SHARE = 0.1  # of the rest

@@ -19,8 +19,9 @@ from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least
 from .dpsgd import Descent, noisy_number_of_rows
-from .neural import Neural, check_allowed, seeded
+from .neural import Neural, check_allowed
 from .tensors import Encoding
+from .training import seeded
 
 COUNT_SHARE = 0.02  # of the budget, for the number of rows
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,25 +13,9 @@ from ..bench.ledger import Event
 from ..bench.schema import Schema
 from .dpsgd import not_sampled
 from .tensors import Encoding
-
-if TYPE_CHECKING:
-    from torch import Generator
+from .training import not_installed, seeded
 
 CHUNK = 8192  # rows drawn at a time
-
-
-def seeded(rng: np.random.Generator) -> Generator:
-    """Return a generator of torch that ``rng`` seeds."""
-    import torch
-
-    return torch.Generator().manual_seed(int(rng.integers(2**63)))
-
-
-def not_installed() -> str | None:
-    """Say how to get torch, unless it is there."""
-    if find_spec("torch") is None:
-        return "torch is not installed; pip install 'syntharena[networks]'"
-    return None
 
 
 class Neural:

@@ -37,9 +37,10 @@ from ..bench.schema import Schema
 from .common import check_at_least
 from .domain import not_finite
 from .dpsgd import calibrated
-from .neural import Neural, check_allowed, not_installed, seeded
+from .neural import Neural, check_allowed
 from .noise import discrete_laplace
 from .tensors import Encoding
+from .training import not_installed, seeded
 
 ORDERS = 100  # largest order of the moments accountant (the paper's L)
 ACCOUNTANTS = ("tight", "moments")

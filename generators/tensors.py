@@ -1,13 +1,13 @@
-"""Rows as network input and back: one-hot cells of the public domain.
+"""Rows as network input and back: one-hot blocks.
 
-Categories, bins of numbers and a missing value are cells of their own, so every column is a block
-of the input and a network's logits for the block are a distribution over its cells. A value that
-the Schema does not know is a block of zeros.
+Every column is a block of the input, and a network's logits for the block are a distribution over
+its places. For private networks the places are cells of the public domain: categories, bins of
+numbers, a missing value; a value that the Schema does not know is a block of zeros.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,26 +24,19 @@ LARGEST_LOGIT = 20.0  # beyond it a cell's share is 0 or 1 to float32
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """Where each column's cells stand in a row of network input.
+class Blocks:
+    """Columns one-hot side by side.
 
     Parameters
     ----------
-    domain : Domain
-        Of the table; columns without a cell take no room.
+    sizes : tuple of int
+        Number of places of each column's block, >= 1.
+    device : str
+        Where tensors are made.
     """
 
-    domain: Domain
-
-    @classmethod
-    def of(cls, schema: Schema, bins: int) -> Encoding:
-        """Lay at most ``bins`` cells of equal width over every numeric column."""
-        return cls(Domain(schema, [Axis(c, uniform_edges(c, bins)) for c in schema]))
-
-    @cached_property
-    def sizes(self) -> list[int]:
-        """Number of cells of each column."""
-        return [int(size) for size in self.domain.sizes]
+    sizes: tuple[int, ...]
+    device: str = "cpu"
 
     @property
     def width(self) -> int:
@@ -60,20 +53,22 @@ class Encoding:
         """Which block a place belongs to: 0 and 1, float32 of shape (width, columns)."""
         import torch
 
-        return torch.repeat_interleave(torch.eye(len(self.sizes)), torch.tensor(self.sizes), dim=0)
+        matrix = torch.eye(len(self.sizes))[self.owners.cpu()]
+        return matrix.to(self.device)
 
-    def places(self, table: pd.DataFrame) -> Tensor:
-        """Return the place of each value in a row, int64; ``width`` where it has none."""
+    @cached_property
+    def owners(self) -> Tensor:
+        """The block of each place, int64 of shape (width,)."""
         import torch
 
-        codes = self.domain.codes(table)
-        return torch.from_numpy(np.where(codes == NOWHERE, self.width, codes + self.starts))
+        owners = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        return torch.from_numpy(owners).to(self.device)
 
     def rows(self, places: Tensor) -> Tensor:
         """Turn places of shape (n, columns) into network input, float32 of shape (n, width)."""
         import torch
 
-        wide = torch.zeros(len(places), self.width + 1)
+        wide = torch.zeros(len(places), self.width + 1, device=self.device)
         return wide.scatter_(1, places, 1.0)[:, : self.width]
 
     def shares(self, logits: Tensor) -> Tensor:
@@ -83,16 +78,58 @@ class Encoding:
         weights = torch.exp(torch.clamp(logits, -LARGEST_LOGIT, LARGEST_LOGIT))
         return weights / ((weights @ self.blocks) @ self.blocks.T)
 
+    def log_shares(self, logits: Tensor) -> Tensor:
+        """Logarithm of the softmax within each block, of any logits; shape (n, width)."""
+        import torch
+
+        with torch.no_grad():
+            owners = self.owners.expand(len(logits), -1)
+            lowest = logits.new_full((len(logits), len(self.sizes)), -torch.inf)
+            highest = lowest.scatter_reduce(1, owners, logits, "amax")[:, self.owners]
+        below = logits - highest
+        return below - torch.log(torch.exp(below) @ self.blocks)[:, self.owners]
+
     def draw(self, shares: Tensor, generator: Generator) -> Tensor:
         """Draw one place of each block by its ``shares``; int64 of shape (n, columns)."""
         import torch
 
         n, columns = len(shares), len(self.sizes)
-        heights = torch.rand(n, columns, generator=generator, dtype=torch.float64)
+        heights = torch.rand(
+            n, columns, generator=generator, dtype=torch.float64, device=self.device
+        )
         sums = torch.cumsum(shares.double(), dim=1)  # every block adds 1
-        found = torch.searchsorted(sums, heights + torch.arange(columns), right=True)
-        starts, sizes = torch.from_numpy(self.starts), torch.tensor(self.sizes)
-        return torch.minimum(torch.maximum(found, starts), starts + sizes - 1)  # rounding
+        found = torch.searchsorted(
+            sums, heights + torch.arange(columns, device=self.device), right=True
+        )
+        starts = torch.from_numpy(self.starts).to(self.device)
+        ends = starts + torch.tensor(self.sizes, device=self.device) - 1
+        return torch.minimum(torch.maximum(found, starts), ends)  # rounding
+
+
+@dataclass(frozen=True)
+class Encoding(Blocks):
+    """Where the cells of a public domain stand in a row of network input.
+
+    Parameters
+    ----------
+    domain : Domain, keyword only
+        Of the table; columns without a cell take no room.
+    """
+
+    domain: Domain = field(kw_only=True)
+
+    @classmethod
+    def of(cls, schema: Schema, bins: int) -> Encoding:
+        """Lay at most ``bins`` cells of equal width over every numeric column."""
+        domain = Domain(schema, [Axis(c, uniform_edges(c, bins)) for c in schema])
+        return cls(tuple(int(size) for size in domain.sizes), domain=domain)
+
+    def places(self, table: pd.DataFrame) -> Tensor:
+        """Return the place of each value in a row, int64; ``width`` where it has none."""
+        import torch
+
+        codes = self.domain.codes(table)
+        return torch.from_numpy(np.where(codes == NOWHERE, self.width, codes + self.starts))
 
     def table(self, places: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
         """Turn drawn places into a canonical table."""

@@ -20,6 +20,7 @@ SWEEPS = {
     "extra": ["generator", "dataset"],
     "privacy.delta": ["1e-06", "1e-07"],
     "generator.layers": ["[1]", "[2,3]"],
+    "preset": ["smoke", "paper"],
     "+note": ["a", "'b c'"],
 }
 
@@ -36,6 +37,7 @@ def config_dir(tmp_path_factory):
     }
     for name in SWEEPS["generator"]:
         body = f"_target_: my.{name}\nsize: 0\nlayers: [0]\nabout: {{name: {name}}}\n"
+        body += "depth: ${preset:1,2,[3]}\n"
         files[f"generator/{name}.yaml"] = body
     files["experiment/both.yaml"] = (
         "# @package _global_\n"
@@ -105,6 +107,16 @@ def test_an_experiment_sets_the_grid_and_the_command_line_wins(config_dir):
     assert [p.choices["generator"] for p in points] == ["three", "three"]
 
 
+def test_a_setting_follows_the_preset_until_it_is_set(config_dir):
+    def depths(*overrides):
+        points = config.grid(["generator=one", *overrides], config_dir=config_dir, multirun=True)
+        return [point.config["generator"]["depth"] for point in points]
+
+    assert depths("preset=smoke,cpu,paper") == [1, 2, [3]]
+    assert depths("preset=smoke,paper", "generator.depth=7") == [7, 7]
+    assert config.all_options("generator", config_dir)["one"]["depth"] == 2
+
+
 def test_glob_names_every_option(config_dir):
     points = config.grid(
         ["generator=one", "dataset=glob(*ft)"], config_dir=config_dir, multirun=True
@@ -131,6 +143,11 @@ def test_the_environment_is_never_resolved(config_dir, monkeypatch):
         (["sed=1"], r"unknown setting 'sed'; did you mean 'seed'\?"),
         (["generator=one", "generator.sizes=1"], r"unknown setting of generator 'sizes'"),
         (["generator=one,two"], r"several values need a multirun, got 'generator=one,two'; add -m"),
+        (
+            ["preset=papre"],
+            r"unknown preset 'papre'; did you mean 'paper'\? valid: cpu, paper, smoke",
+        ),
+        (["+note=${preset:1,2}"], r"a value each for smoke, cpu, paper is needed, got 1, 2"),
         (["seed==1"], r"Error parsing override 'seed==1'"),
         (["generator=one", "generator.size=${nothing}"], r"nothing"),
     ],
