@@ -108,7 +108,11 @@ def grid(
         return composer.product(fixed, list(sweeps.values()), first)
 
 
-def all_options(group: str, config_dir: str | os.PathLike[str] | None = None) -> dict[str, Plain]:
+def all_options(
+    group: str,
+    config_dir: str | os.PathLike[str] | None = None,
+    preset: str = DEFAULT_PRESET,
+) -> dict[str, Plain]:
     """Return every option of a group with its configuration, e.g. every dataset's."""
     from omegaconf import OmegaConf
 
@@ -117,7 +121,10 @@ def all_options(group: str, config_dir: str | os.PathLike[str] | None = None) ->
     with resources.as_file(resources.files(CONFIG_MODULE)) as ours:
         for folder in [ours] + ([Path(config_dir)] if config_dir else []):
             for path in (folder / group).glob("*.yaml"):
-                found[path.stem] = OmegaConf.to_container(OmegaConf.load(path), resolve=True)  # type: ignore[assignment]
+                option = OmegaConf.merge(OmegaConf.load(path), {"preset": preset})
+                plain: Plain = OmegaConf.to_container(option, resolve=True)  # type: ignore[assignment]
+                del plain["preset"]
+                found[path.stem] = plain
     return dict(sorted(found.items()))
 
 
