@@ -99,6 +99,9 @@ class Generator(Protocol):
         What ``fit`` spent by the generator's own word, held against its ledger.
     ``release : Mapping[str, ndarray]``
         Everything noisy that the fitted model holds, for audits from inside.
+    ``watched : tuple[DataFrame, DataFrame]``
+        Set before ``fit`` by an audit: two neighbouring tables, one of which is ``train``. ``fit``
+        then leaves in ``trace``, a float, what its noisy steps say for the second of them.
     ``progress : Callable[..., None]``
         Replaced before ``fit``; call it as ``progress(step, total, **losses)``.
     ``checkpoint : Checkpoint``

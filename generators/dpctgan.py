@@ -14,7 +14,7 @@ An infinite epsilon trains the same networks with exact marginals and without cl
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,9 @@ from .neural import Neural, check_allowed
 from .noise import discrete_gaussian
 from .tensors import Encoding
 from .training import seeded
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 COUNT_SHARE = 0.02  # of the budget, for the number of rows
 MARGINALS_SHARE = 0.1  # of the rest
@@ -107,7 +110,13 @@ class DpCtgan(Neural):
         estimate, decided = noisy_number_of_rows(len(train), budget, COUNT_SHARE, rng)
         counts, paid = _noisy_marginals(places.numpy(), encoding, budget, rng)
         descent = Descent.of(
-            estimate, (*decided, *paid), budget, lot=self.lot, steps=self.steps, bound=self.bound
+            estimate,
+            (*decided, *paid),
+            budget,
+            lot=self.lot,
+            steps=self.steps,
+            bound=self.bound,
+            trace=self._trace(),
         )
         generator = ConditionalGenerator(
             encoding, np.maximum(counts, LEAST_COUNT), self.noise, [self.hidden] * 2, draws
@@ -117,22 +126,27 @@ class DpCtgan(Neural):
         adam = {"lr": self.learning_rate, "betas": (0.0, 0.9), "fused": True}
         generator_steps = torch.optim.Adam(generator.parameters(), **adam)
         critic_steps = torch.optim.Adam(critic.parameters(), **adam)
+
+        def shown(places: Tensor) -> Tensor:
+            column = torch.randint(len(encoding.sizes), (len(places), 1), generator=draws)
+            return torch.cat([encoding.rows(places), encoding.rows(places.gather(1, column))], 1)
+
+        def fake() -> Tensor:
+            with torch.no_grad():
+                return generator.pairs(self.lot, draws)[0]
+
         for step in range(1, self.steps + 1):
             lot = places[descent.draw(len(places), rng)]
-            column = torch.randint(len(encoding.sizes), (len(lot), 1), generator=draws)
-            real = torch.cat([encoding.rows(lot), encoding.rows(lot.gather(1, column))], 1)
-            with torch.no_grad():
-                fake, _ = generator.pairs(self.lot, draws)
-            criticise(critic, real, fake, cross_entropy, descent, rng)
+            criticise(critic, shown, lot, fake, cross_entropy, descent, rng)
             critic_steps.step()
             bound_weights(critic, self.weight_bound)
             if step % self.critic_steps == 0:
-                fake, misses = generator.pairs(self.lot, draws)
-                loss = cross_entropy(-critic(fake)).mean() + misses.mean()
+                pairs, misses = generator.pairs(self.lot, draws)
+                loss = cross_entropy(-critic(pairs)).mean() + misses.mean()
                 follow(loss, generator, generator_steps)
                 average.update()
                 self.progress(step, self.steps, generator=float(loss.detach()))
-        self.ledger, self.claimed_epsilon = descent.ledger, descent.claimed_epsilon
+        self._account(descent)
         self.networks_ = {"generator": average.kept, "critic": critic}
         self.noisy_ = {"number of rows": np.array([estimate]), "one-way marginals": counts}
         return self

@@ -14,7 +14,7 @@ An infinite epsilon trains the same networks without clipping of gradients and n
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from .dpsgd import Descent, noisy_number_of_rows
 from .neural import Neural, check_allowed
 from .tensors import Encoding
 from .training import seeded
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 COUNT_SHARE = 0.02  # of the budget, for the number of rows
 
@@ -99,10 +102,16 @@ class DpGan(Neural):
             check_at_least(name, getattr(self, name), 1)
         check_allowed(self, schema, budget)
         estimate, paid = noisy_number_of_rows(len(train), budget, COUNT_SHARE, rng)
-        descent = Descent.of(
-            estimate, paid, budget, lot=self.lot, steps=self.steps, bound=self.bound
-        )
         encoding = self.encoding_ = Encoding.of(schema, self.bins)
+        descent = Descent.of(
+            estimate,
+            paid,
+            budget,
+            lot=self.lot,
+            steps=self.steps,
+            bound=self.bound,
+            trace=self._trace(),
+        )
         places, draws = encoding.places(train), seeded(rng)
         generator = RowGenerator(encoding, self.noise, [self.hidden] * 2, draws)
         critic = Perceptron([encoding.width, self.hidden, self.hidden, 1], draws)
@@ -110,10 +119,13 @@ class DpGan(Neural):
         adam = {"lr": self.learning_rate, "betas": (0.0, 0.9), "fused": True}
         generator_steps = torch.optim.Adam(generator.parameters(), **adam)
         critic_steps = torch.optim.Adam(critic.parameters(), **adam)
+
+        def fake() -> Tensor:
+            return encoding.rows(generator.places(self.lot, draws))
+
         for step in range(1, self.steps + 1):
-            real = encoding.rows(places[descent.draw(len(places), rng)])
-            fake = encoding.rows(generator.places(self.lot, draws))
-            criticise(critic, real, fake, wasserstein, descent, rng)
+            lot = places[descent.draw(len(places), rng)]
+            criticise(critic, encoding.rows, lot, fake, wasserstein, descent, rng)
             critic_steps.step()
             bound_weights(critic, self.weight_bound)
             if step % self.critic_steps == 0:
@@ -121,7 +133,7 @@ class DpGan(Neural):
                 follow(loss, generator, generator_steps)
                 average.update()
                 self.progress(step, self.steps, generator=float(loss.detach()))
-        self.ledger, self.claimed_epsilon = descent.ledger, descent.claimed_epsilon
+        self._account(descent)
         self.networks_ = {"generator": average.kept, "critic": critic}
         self.noisy_ = {"number of rows": np.array([estimate])}
         return self

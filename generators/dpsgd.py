@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Tap = tuple[Tensor, Tensor]  # what entered a linear layer, what left it
+    PerRow = Callable[[Tensor], tuple[Tensor, list[Tap]]]  # rows to their losses, and the taps
 
 CLOSE = 2e-3  # relative; how much of epsilon a calibration may leave unspent
 INTERVAL = 1e-3  # of discretised privacy losses, in units of epsilon
 TRIALS = 40  # of noise multipliers; a few are enough
+REPEATS = 16  # draws of a loss whose mean a trace takes
 LEAST_EPSILON = 0.01  # below which noise is all that a network would learn
 
 
@@ -72,6 +74,31 @@ def noisy_number_of_rows(
     return estimate, (Event("discrete_laplace", 1, scale, purpose="number of rows", decides=True),)
 
 
+class Trace:
+    """What noisy gradients say of which of two neighbouring tables was trained on.
+
+    For an attacker who knows both tables and all steps (Nasr et al. 2023, arXiv:2302.07956, its
+    white box). Where every row is in every lot and its loss draws nothing it is the log-likelihood
+    ratio, up to its scale; of losses that draw noise or conditions it takes the mean.
+
+    Parameters
+    ----------
+    absent, present : Tensor
+        Rows of the two tables, as ``PerRow`` takes them.
+    """
+
+    def __init__(self, absent: Tensor, present: Tensor) -> None:
+        self.value = 0.0
+        self._tables = absent, present
+
+    def see(self, noisy: list[Tensor], sums: Callable[[Tensor], list[Tensor]], rate: float) -> None:
+        """Take a step in: its noisy sum, and what the sum of either table would be."""
+        absent, present = ([s / REPEATS for s in sums(t.repeat(REPEATS, 1))] for t in self._tables)
+        for seen, without, given in zip(noisy, absent, present, strict=True):
+            middle = rate * (without + given) / 2
+            self.value += float(((seen - middle) * (given - without)).sum())
+
+
 @dataclass(frozen=True)
 class Descent:
     """How private gradients are taken, all of it fixed before the first one.
@@ -90,6 +117,8 @@ class Descent:
         What the whole fit spends.
     claimed_epsilon : float
         What that adds up to.
+    trace : Trace, optional
+        What watches the gradients.
     """
 
     rate: float
@@ -98,6 +127,7 @@ class Descent:
     noise: float
     ledger: tuple[Event, ...]
     claimed_epsilon: float
+    trace: Trace | None = None
 
     @classmethod
     def of(
@@ -109,6 +139,7 @@ class Descent:
         lot: int,
         steps: int,
         bound: float,
+        trace: Trace | None = None,
     ) -> Descent:
         """Calibrate the noise of ``steps`` gradients to what ``paid`` leaves of the budget.
 
@@ -119,7 +150,7 @@ class Descent:
         """
         rate, expected = min(1.0, lot / estimate), float(min(lot, estimate))
         if not budget.is_private:
-            return cls(rate, expected, math.inf, 0.0, (), math.inf)
+            return cls(rate, expected, math.inf, 0.0, (), math.inf, trace)
 
         first = sum(event.pure_epsilon for event in paid if event.decides)
         left = replace(budget, epsilon=budget.epsilon - first)
@@ -130,7 +161,7 @@ class Descent:
 
         guess = _first_guess(left, rate, steps)
         noise, spent = calibrated(lambda noise: _epsilon(ledger(noise), left), left.epsilon, guess)
-        return cls(rate, expected, bound, noise, ledger(noise), first + spent)
+        return cls(rate, expected, bound, noise, ledger(noise), first + spent, trace)
 
     def draw(self, rows: int, rng: np.random.Generator) -> Tensor:
         """Draw a lot: positions of rows, each in it independently (Poisson sampling)."""
@@ -138,15 +169,20 @@ class Descent:
 
         return torch.from_numpy(np.flatnonzero(rng.random(rows) < self.rate))
 
-    def gradients(self, losses: Tensor, taps: list[Tap], rng: np.random.Generator) -> list[Tensor]:
-        """Return the lot's noisy mean gradient, of each layer its weight's and its bias's."""
+    def gradients(self, per_row: PerRow, lot: Tensor, rng: np.random.Generator) -> list[Tensor]:
+        """Return the noisy mean gradient of a lot, of each layer its weight's and its bias's."""
         import torch
 
-        sums = clipped_sums(losses, taps, self.bound)
+        def sums_of(rows: Tensor) -> list[Tensor]:
+            return clipped_sums(*per_row(rows), self.bound)
+
+        sums = sums_of(lot)
         if self.noise:
             deviation = self.noise * self.bound
             noise = (torch.from_numpy(rng.normal(0.0, deviation, s.shape)) for s in sums)
             sums = [(s + n).float() for s, n in zip(sums, noise, strict=True)]
+        if self.trace is not None:
+            self.trace.see(sums, sums_of, self.rate)
         return [s / self.lot for s in sums]
 
 

@@ -10,7 +10,7 @@ An infinite epsilon trains the same networks without clipping and noise.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,11 @@ from .dpsgd import Descent, noisy_number_of_rows
 from .neural import Neural, check_allowed
 from .tensors import Encoding
 from .training import seeded
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .dpsgd import Tap
 
 COUNT_SHARE = 0.02  # of the budget, for the number of rows
 
@@ -79,26 +84,35 @@ class DpTvae(Neural):
             check_at_least(name, getattr(self, name), 1)
         check_allowed(self, schema, budget)
         estimate, paid = noisy_number_of_rows(len(train), budget, COUNT_SHARE, rng)
-        descent = Descent.of(
-            estimate, paid, budget, lot=self.lot, steps=self.steps, bound=self.bound
-        )
         encoding = self.encoding_ = Encoding.of(schema, self.bins)
+        descent = Descent.of(
+            estimate,
+            paid,
+            budget,
+            lot=self.lot,
+            steps=self.steps,
+            bound=self.bound,
+            trace=self._trace(),
+        )
         places, draws = encoding.places(train), seeded(rng)
         encoder = Perceptron([encoding.width, self.hidden, 2 * self.noise], draws)
         decoder = RowGenerator(encoding, self.noise, [self.hidden], draws)
         weights = [*encoder.parameters(), *decoder.parameters()]
         average = Average(decoder, self.average)
         optimizer = torch.optim.Adam(weights, lr=self.learning_rate, fused=True)
+
+        def per_row(places: Tensor) -> tuple[Tensor, list[Tap]]:
+            return elbo(encoding.rows(places), encoder, decoder, draws)
+
         for step in range(1, self.steps + 1):
-            rows = encoding.rows(places[descent.draw(len(places), rng)])
-            losses, taps = elbo(rows, encoder, decoder, draws)
-            gradients = descent.gradients(losses, taps, rng)
+            lot = places[descent.draw(len(places), rng)]
+            gradients = descent.gradients(per_row, lot, rng)
             for weight, gradient in zip(weights, gradients, strict=True):
                 weight.grad = gradient
             optimizer.step()
             average.update()
             self.progress(step, self.steps)  # every loss here would be one of real rows
-        self.ledger, self.claimed_epsilon = descent.ledger, descent.claimed_epsilon
+        self._account(descent)
         self.networks_ = {"generator": average.kept, "encoder": encoder}
         self.noisy_ = {"number of rows": np.array([estimate])}
         return self

@@ -179,19 +179,26 @@ def cross_entropy(scores: Tensor) -> Tensor:
 
 def criticise(
     critic: Perceptron,
-    real: Tensor,
-    fake: Tensor,
+    shown: Callable[[Tensor], Tensor],
+    lot: Tensor,
+    draw: Callable[[], Tensor],
     loss: Loss,
     descent: Descent,
     rng: np.random.Generator,
 ) -> None:
     """Set the critic's gradients: private ones of the real rows, free ones of generated rows.
 
+    ``shown`` turns the places of real rows into what the critic sees, ``draw`` generates rows.
     Generated rows are clipped too, so that the two terms weigh the same and vanish together when
     generated rows are distributed as real ones.
     """
-    scores, taps = critic.tapped(real)
-    private = descent.gradients(loss(-scores.squeeze(1)), taps, rng)
+
+    def per_row(places: Tensor) -> tuple[Tensor, list[Tap]]:
+        scores, taps = critic.tapped(shown(places))
+        return loss(-scores.squeeze(1)), taps
+
+    private = descent.gradients(per_row, lot, rng)
+    fake = draw()
     scores, taps = critic.tapped(fake)
     free = clipped_sums(loss(scores.squeeze(1)), taps, descent.bound)
     for parameter, one, other in zip(critic.parameters(), private, free, strict=True):

@@ -11,7 +11,7 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.ledger import Event
 from ..bench.schema import Schema
-from .dpsgd import not_sampled
+from .dpsgd import Descent, Trace, not_sampled
 from .tensors import Encoding
 from .training import not_installed, seeded
 
@@ -27,6 +27,8 @@ class Neural:
     ledger: Sequence[Event] = ()
     claimed_epsilon: float
     progress = staticmethod(lambda step, total, **losses: None)
+    watched: tuple[pd.DataFrame, pd.DataFrame] | None = None
+    trace: float
     encoding_: Encoding
     networks_: dict[str, Any]
     noisy_: dict[str, np.ndarray]
@@ -49,6 +51,18 @@ class Neural:
             for key, value in network.named_parameters()
         }
         return weights | self.noisy_
+
+    def _trace(self) -> Trace | None:
+        """Return what is to watch the gradients, if an audit asked for it."""
+        if self.watched is None:
+            return None
+        return Trace(*map(self.encoding_.places, self.watched))
+
+    def _account(self, descent: Descent) -> None:
+        """Say what was spent, and what watching has shown."""
+        self.ledger, self.claimed_epsilon = descent.ledger, descent.claimed_epsilon
+        if descent.trace is not None:
+            self.trace = descent.trace.value
 
     def sample(self, n: int, *, rng: np.random.Generator) -> pd.DataFrame:
         """Draw ``n`` rows."""

@@ -24,8 +24,9 @@ Votes carry exact discrete noise. An infinite epsilon takes exact votes.
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,11 @@ from .neural import Neural, check_allowed
 from .noise import discrete_laplace
 from .tensors import Encoding
 from .training import not_installed, seeded
+
+if TYPE_CHECKING:
+    from torch import Generator
+
+    from .teachers import Teachers
 
 ORDERS = 100  # largest order of the moments accountant (the paper's L)
 ACCOUNTANTS = ("tight", "moments")
@@ -154,28 +160,38 @@ class PateGan(Neural):
         encoding = self.encoding_ = Encoding.of(schema, self.bins)
         assignment, noise, weights = rng.spawn(3)  # streams that the number of rows cannot shift
         draws = seeded(weights)
-        teachers = Teachers(
-            encoding,
-            encoding.places(train),
-            assignment.integers(self.teachers, size=len(train)),
-            count=self.teachers,
-            hidden=self.teacher_hidden,
-            learning_rate=self.teacher_rate,
-            generator=draws,
-        )
+
+        def taught(table: pd.DataFrame, generator: Generator) -> Teachers:
+            return Teachers(
+                encoding,
+                encoding.places(table),
+                copy.deepcopy(assignment).integers(self.teachers, size=len(table)),
+                count=self.teachers,
+                hidden=self.teacher_hidden,
+                learning_rate=self.teacher_rate,
+                generator=generator,
+            )
+
+        twins = [taught(table, draws.clone_state()) for table in self.watched or ()]
+        teachers = taught(train, draws)
         generator = RowGenerator(encoding, self.noise, [self.hidden] * 2, draws)
         student = Perceptron([encoding.width, self.hidden, 1], draws)
         average = Average(generator, self.average)
         adam = {"lr": self.learning_rate, "betas": (0.5, 0.9), "fused": True}
         generator_adam = torch.optim.Adam(generator.parameters(), **adam)
         student_adam = torch.optim.Adam(student.parameters(), **adam)
-        asked, counts = [], []
+        asked, counts, evidence = [], [], 0.0
         for step in range(1, self.rounds + 1):
             for _ in range(self.teacher_steps):
-                teachers.learn(generator.places(self.batch, draws), draws)
+                fake = generator.places(self.batch, draws)
+                for twin in twins:
+                    twin.learn(fake, draws.clone_state())
+                teachers.learn(fake, draws)
             rows = encoding.rows(generator.places(self.votes, draws))
             asked = [*asked, rows][-RECENT:]
             counts.append(self._count(teachers.votes(rows), noise))
+            if twins:
+                evidence += _evidence(counts[-1], *(twin.votes(rows) for twin in twins))
             recent = torch.cat(asked)
             signs = _signs(np.concatenate(counts[-RECENT:]), self.teachers)
             for _ in range(self.student_steps):
@@ -190,6 +206,8 @@ class PateGan(Neural):
             self.progress(step, self.rounds, generator=float(loss.detach()))
         self.networks_ = {"generator": average.kept, "student": student}
         self.noisy_ = {"votes": np.concatenate(counts)}
+        if twins:
+            self.trace = evidence
         return self
 
     def _check(self) -> None:
@@ -225,6 +243,14 @@ class PateGan(Neural):
         if not self.ledger:
             return votes
         return votes + discrete_laplace(self.ledger[0].scale, len(votes), noise)
+
+
+def _evidence(noisy: np.ndarray, absent: np.ndarray, present: np.ndarray) -> float:
+    """Return what noisy counts say for the second of two tables, from the exact counts of both.
+
+    The log-likelihood ratio of discrete Laplace noise, up to its scale.
+    """
+    return float((np.abs(noisy - absent) - np.abs(noisy - present)).sum())
 
 
 def _signs(counts: np.ndarray, teachers: int) -> Any:

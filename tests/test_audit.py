@@ -21,9 +21,14 @@ from syntharena.bench.contracts import Budget
 from syntharena.bench.probes import schemas, table
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.dp_marginals import DpMarginals
+from syntharena.generators.dpgan import DpGan
+from syntharena.generators.dpsgd import Descent
 from syntharena.generators.noise import discrete_laplace
+from syntharena.generators.pategan import PateGan
 
 BUDGET = Budget(1.0)
+SMALL = {"hidden": 2, "noise": 2}  # networks whose fits take a moment
+EVERY_ROW = SMALL | {"lot": 300, "steps": 10}
 PRIVATE = ("dp_marginals", "mst", "aim", "mwem_pgm", "privbayes")
 PRIVATE += ("pategan", "dpgan", "dpctgan", "dptvae")
 
@@ -268,6 +273,68 @@ def test_nor_do_they_where_a_record_is_replaced():
     known = table(schema, 300, np.random.default_rng(0))
     budget = Budget(1.0, 1e-5, "replace")
     assert schema_leaks(DpMarginals, schema, known, budget=budget, seed=0) == []
+
+
+def watched(make, numbers):
+    """Run a network, and return what its noisy training steps show."""
+    pair = pairs.tiny(SCHEMA)
+    budget = Budget(1.0, 1e-5)
+    runs = collect(make, pair, budget=budget, schema=SCHEMA, numbers=numbers, seed=0, rows=10)
+    assert runs.sides[-1] == "training"
+    (event, *_) = [e for e in make().fit(**fit_of(pair, budget)).ledger if not e.decides]
+    return runs.scores("training"), event
+
+
+def fit_of(pair, budget):
+    rng = np.random.default_rng(0)
+    return {"train": pair.absent, "schema": SCHEMA, "budget": budget, "rng": rng}
+
+
+def apart(scores):
+    """Distance of two worlds in standard deviations."""
+    absent, present = scores
+    return float((present.mean() - absent.mean()) / np.sqrt((absent.var() + present.var()) / 2))
+
+
+def test_training_steps_show_a_tenth_of_the_noise_and_hide_all_of_it(monkeypatch):
+    pytest.importorskip("torch")
+    make = lambda: DpGan(**EVERY_ROW)  # noqa: E731
+    honest, event = watched(make, range(60))
+    claimed = np.sqrt(event.count) / event.noise_multiplier  # mu of all steps together
+    error = np.sqrt(2 / 60)
+    assert apart(honest) == pytest.approx(claimed, abs=4 * error)
+    assert verdict(1.0, estimate(*honest, delta=1e-5)) != "VIOLATION"
+    planned = Descent.of.__func__
+
+    def less(cls, *args, **options):
+        descent = planned(cls, *args, **options)
+        return replace(descent, noise=descent.noise / 10)
+
+    monkeypatch.setattr(Descent, "of", classmethod(less))
+    leaky, _ = watched(make, range(60))
+    assert apart(leaky) == pytest.approx(10 * claimed, rel=0.25)
+    assert verdict(1.0, estimate(*leaky, delta=1e-5)) == "VIOLATION"
+
+
+def test_votes_show_what_their_noise_hides():
+    pytest.importorskip("torch")
+    few = SMALL | {"teachers": 1, "rounds": 3, "votes": 16, "batch": 4, "student_steps": 1}
+    make = lambda: PateGan(**few)  # noqa: E731
+    scores, event = watched(make, range(40))
+    most = np.sqrt(event.count) / (event.scale / np.sqrt(2))  # every vote by one deviation
+    assert apart(scores) <= most + 4 * np.sqrt(2 / 40)
+    assert all(np.ptp(world) > 0 for world in scores)  # the twins do not always agree
+
+
+@pytest.mark.parametrize("make", [DpGan(**EVERY_ROW), PateGan(**SMALL, teachers=1, rounds=2)])
+def test_watching_changes_nothing(make):
+    pytest.importorskip("torch")
+    pair, budget = pairs.tiny(SCHEMA), Budget(1.0, 1e-5)
+    make.fit(**fit_of(pair, budget))
+    alone = dict(make.release)
+    make.watched = pair.absent, pair.present
+    make.fit(**fit_of(pair, budget))
+    assert all(np.array_equal(make.release[name], value) for name, value in alone.items())
 
 
 def test_marginals_keep_their_claim_on_the_tiny_pair():

@@ -15,7 +15,13 @@ from syntharena.bench.schema import Column, Schema
 from syntharena.generators.domain import NOWHERE
 from syntharena.generators.dpctgan import DpCtgan
 from syntharena.generators.dpgan import DpGan
-from syntharena.generators.dpsgd import Descent, calibrated, clipped_sums, noisy_number_of_rows
+from syntharena.generators.dpsgd import (
+    Descent,
+    Trace,
+    calibrated,
+    clipped_sums,
+    noisy_number_of_rows,
+)
 from syntharena.generators.dptvae import DpTvae
 from syntharena.generators.tensors import Encoding
 
@@ -144,6 +150,16 @@ def critic_and_rows(seed=0, rows=23):
     return critic, encoding.rows(encoding.places(mixed_table(rows)))
 
 
+def scored(critic):
+    """Return what gives each row's loss, its negative score, and the taps."""
+
+    def per_row(rows):
+        scores, taps = critic.tapped(rows)
+        return -scores.squeeze(1), taps
+
+    return per_row
+
+
 @pytest.mark.parametrize("bound", [0.3, 1.0, math.inf])
 def test_clipped_sums_are_those_of_single_rows(bound):
     critic, rows = critic_and_rows()
@@ -218,8 +234,7 @@ def test_an_empty_lot_has_no_gradient_but_noise():
     scores, taps = critic.tapped(rows[:0])
     assert all((s == 0).all() for s in clipped_sums(-scores.squeeze(1), taps, 1.0))
     descent = Descent(0.1, 10.0, 2.0, 3.0, (), 1.0)
-    scores, taps = critic.tapped(rows[:0])
-    gradients = descent.gradients(-scores.squeeze(1), taps, np.random.default_rng(1))
+    gradients = descent.gradients(scored(critic), rows[:0], np.random.default_rng(1))
     drawn = torch.cat([g.ravel() for g in gradients]).numpy()
     assert stats.kstest(drawn, stats.norm(scale=2.0 * 3.0 / 10.0).cdf).pvalue > CHANCE
     assert len(np.unique(drawn)) == len(drawn)
@@ -228,10 +243,7 @@ def test_an_empty_lot_has_no_gradient_but_noise():
 def test_noise_is_fresh_in_every_step():
     critic, rows = critic_and_rows()
     descent, rng = Descent(0.1, 10.0, 1.0, 1.0, (), 1.0), np.random.default_rng(0)
-    taken = []
-    for _ in range(2):
-        scores, taps = critic.tapped(rows[:0])
-        taken.append(descent.gradients(-scores.squeeze(1), taps, rng)[0])
+    taken = [descent.gradients(scored(critic), rows[:0], rng)[0] for _ in range(2)]
     assert not torch.isclose(*taken).any()
 
 
@@ -245,18 +257,37 @@ def test_noise_has_the_whole_seed_and_the_tails_of_a_normal():
             return np.full(shape, 9.0 * deviation)
 
     def taken(rng):
-        scores, taps = critic.tapped(rows[:0])
-        return descent.gradients(-scores.squeeze(1), taps, rng)
+        return descent.gradients(scored(critic), rows[:0], rng)
 
     assert all((gradient == 9.0).all() for gradient in taken(Far()))
     first, second = (taken(np.random.default_rng(seed))[0] for seed in (5, 5 + 2**32))
     assert not torch.isclose(first, second).any()
 
 
+def test_the_trace_is_the_likelihood_ratio_of_noisy_sums():
+    critic, rows = critic_and_rows()
+    bound, noise, tables = 0.7, 2.0, (rows[:-1], rows)
+    absent, present = (
+        torch.cat([s.ravel() for s in clipped_sums(*scored(critic)(t), bound)]).double()
+        for t in tables
+    )
+    far = float((present - absent).norm())
+    assert far == pytest.approx(bound, rel=1e-3)  # the last row's gradient is clipped
+    for world, sign in zip(tables, (-1, 1), strict=True):
+        rng, values = np.random.default_rng(0), []
+        for _ in range(2000):
+            descent = Descent(1.0, 1.0, bound, noise, (), 1.0, Trace(*tables))
+            descent.gradients(scored(critic), world, rng)
+            values.append(descent.trace.value)
+        normal = stats.norm(sign * far**2 / 2, noise * bound * far)
+        assert stats.kstest(values, normal.cdf).pvalue > CHANCE
+
+
 def test_a_critic_of_equal_rows_has_no_gradient_without_noise():
     critic, rows = critic_and_rows()
     descent = Descent(1.0, float(len(rows)), 0.1, 0.0, (), 1.0)
-    criticise(critic, rows, rows, wasserstein, descent, np.random.default_rng(0))
+    same, rng = (lambda given: given), np.random.default_rng(0)
+    criticise(critic, same, rows, lambda: rows, wasserstein, descent, rng)
     assert all(p.grad.abs().max() < 1e-6 for p in critic.parameters())
 
 
@@ -353,8 +384,8 @@ def test_real_rows_enter_gradients_only_through_clipped_sums(make, monkeypatch):
     monkeypatch.setattr(
         Descent,
         "gradients",
-        lambda self, losses, taps, generator: [
-            torch.zeros_like(s) for s in clipped_sums(losses, taps, 1.0)
+        lambda self, per_row, lot, generator: [
+            torch.zeros_like(s) for s in clipped_sums(*per_row(lot), 1.0)
         ],
     )
     # Without lots a fit draws nothing whose amount depends on rows.

@@ -161,8 +161,13 @@ def npz(path, features, errors=("", "")):
 
 
 @pytest.fixture(scope="module")
-def judge():
-    return runpy.run_path(str(WORKER.with_name("verdicts.py")))["judge"]
+def verdicts():
+    return runpy.run_path(str(WORKER.with_name("verdicts.py")))
+
+
+@pytest.fixture(scope="module")
+def judge(verdicts):
+    return verdicts["judge"]
 
 
 def test_rows_that_tell_the_tables_apart_are_a_violation(judge, tmp_path):
@@ -194,3 +199,21 @@ def test_a_crash_in_one_of_the_tables_only_is_told(judge, tmp_path):
     nothing = [np.full((40, 3), np.nan)] * 2
     file = npz(tmp_path / "lib_crash.tiny.npz", nothing, ("", "ValueError: 5"))
     assert "crash" in judge(file, 1.0, 1e-5)[-1]
+
+
+@pytest.mark.parametrize(
+    ("held", "said"), [(["None"], "in no row"), (["None", "RARE"], "in no row, kept in the model")]
+)
+def test_a_cell_for_the_unknown_is_no_foreign_category(verdicts, tmp_path, held, said):
+    entries = [
+        {
+            "table": world,
+            "rows": 10,
+            "rows_with_category": 0,
+            "vocabulary_outside": {"x": ["None"] if world == "without" else held},
+        }
+        for world in ("without", "with")
+    ]
+    file = tmp_path / "lib_method.json"
+    file.write_text(json.dumps(entries))
+    assert verdicts["foreign"](file) == said

@@ -1,5 +1,6 @@
 """Sweeps on a pool: resume, kills, stops, races (faults F1, F3, F6)."""
 
+import contextlib
 import json
 import os
 import random
@@ -180,15 +181,23 @@ def start_driver(cells, root, folder):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=os.environ | {"SYNTHARENA_DRIVEN": str(root)},
     )
+
+
+def processes_of(root):
+    """Find the processes that a driver of this Store left, by what they inherited."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"SYNTHARENA_DRIVEN={root}\0".encode() in (process / "environ").read_bytes():
+                yield int(process.name)
 
 
 def wait_for_nobody(root):
     """Wait until no process of the killed sweep is left."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        lines = subprocess.run(["ps", "-eo", "pid,stat,args"], capture_output=True, text=True)
-        if not any("syntharena.bench.worker" in li for li in lines.stdout.splitlines()):
+        if not any(processes_of(root)):
             return
         time.sleep(0.05)
     pytest.fail("processes of a killed sweep are still running")
@@ -204,6 +213,7 @@ def kill_and_resume(make_cell, tmp_path, *, seeds, kills, seconds):
     for _ in range(kills):
         driver = start_driver(cells, broken.root, tmp_path)
         time.sleep(clock.uniform(0.5, seconds))
+        assert driver.pid in processes_of(broken.root)
         driver.kill()
         driver.communicate()
         wait_for_nobody(broken.root)

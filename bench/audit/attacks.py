@@ -1,7 +1,8 @@
 """Attacks: from one run of a generator to features, and from runs to one score each.
 
 Black-box features are read off synthetic rows, white-box features off what the fitted model itself
-calls its ``release``. Which mixture of them tells the worlds apart is learned on the first part of
+calls its ``release``; a model that learns in noisy steps may say itself what they show (``trace``
+in the contract). Which mixture of them tells the worlds apart is learned on the first part of
 the runs, which then takes no part in any bound. The attacker knows the Schema, both tables and the
 generator, as differential privacy assumes.
 """
@@ -20,7 +21,7 @@ from ..schema import Schema
 from ..seeds import stream
 from .pairs import Pair, ends
 
-Side = Literal["rows", "model"]
+Side = Literal["rows", "model", "training"]
 Features = Mapping[str, float]
 BINS = 32  # equal cells of a numeric range
 LARGEST = 4096  # numbers of a release that are features of their own
@@ -185,7 +186,7 @@ def scores(
         Of the features.
     absent, present : ndarray of float64, shapes (m, features) and (n, features)
         One row per run; NaN where a run has no such feature.
-    side : {"rows", "model"}
+    side : {"rows", "model", "training"}
         Which features the attack may use; a single one is its own score and needs no learning.
     learning : float
         Share of the runs, the first ones, that the rule is learned on, in (0, 1).

@@ -29,7 +29,7 @@ class Runs:
     Parameters
     ----------
     names : tuple of str
-        Of the features: ``rows:...`` black-box, ``model:...`` white-box.
+        Of the features: ``rows:...`` black-box, ``model:...`` white-box, ``training:trace``.
     numbers : tuple of int
         The runs' own numbers, ascending.
     absent, present : ndarray of float64, shape (runs, features)
@@ -44,7 +44,7 @@ class Runs:
     @property
     def sides(self) -> tuple[Side, ...]:
         """Which attacks there are features for."""
-        sides: tuple[Side, ...] = ("rows", "model")
+        sides: tuple[Side, ...] = ("rows", "model", "training")
         return tuple(s for s in sides if any(n.startswith(f"{s}:") for n in self.names))
 
     def scores(self, side: Side) -> tuple[np.ndarray, np.ndarray]:
@@ -115,11 +115,16 @@ def collect(
     for place, number in enumerate(numbers):
         for world in WORLDS:
             streams = [stream(seed, "audit", world, str(number), use) for use in ("fit", "sample")]
-            model = make().fit(tables[world], schema=schema, budget=budget, rng=streams[0])
+            model: Any = make()
+            if hasattr(model, "watched"):
+                model.watched = pair.absent, pair.present
+            model.fit(tables[world], schema=schema, budget=budget, rng=streams[0])
             if not found[world]:
                 fitted(model)
             features = dict(observe(model.sample(rows, rng=streams[1])))
             features |= model_features(getattr(model, "release", {}), direction)
+            if hasattr(model, "trace"):
+                features["training:trace"] = model.trace
             found[world].append(features)
         progress(place + 1, len(numbers))
     names = tuple(sorted({name for world in WORLDS for run in found[world] for name in run}))
