@@ -111,7 +111,7 @@ def best_forest(families: Families) -> list[Parents]:
         left[chosen] = False
         if source[chosen] >= 0:
             parents[chosen] = (int(source[chosen]),)
-        for other in np.flatnonzero(left):
+        for other in np.flatnonzero(left).tolist():
             gain = families.score(other, (chosen,)) - alone[other]
             if gain > best[other]:
                 best[other], source[other] = gain, chosen

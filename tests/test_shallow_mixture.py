@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from scipy.special import logsumexp
+from truths import TRUTHS
 
 from syntharena.bench import models
 from syntharena.bench.contracts import Budget
@@ -17,6 +18,12 @@ from syntharena.generators.mixtures import Layout, Mixture, StochasticEm
 from syntharena.generators.shallow_mixture import ShallowMixture
 
 CHANCE = 1e-4  # p-value below which a test of a random table fails
+WITHIN = {  # the largest errors; those of independent columns in comments
+    "interactions": {"joint": 0.08, "modes": 0.14},  # 0.45, 0.74
+    "gaussian": {"correlation": 0.08, "margins": 0.06},  # 0.40, 0.03
+    "dependence": {"category": 0.06, "number": 0.3},  # 0.70, 1.00
+    "rare": {"share": 0.6, "place": 0.45},  # 0.23, 0.97
+}
 
 
 def letters(name, count):
@@ -165,7 +172,9 @@ def clusters(rows, seed=0):
 
 def test_clusters_and_heavy_values_are_reproduced():
     table, schema = clusters(3_000)
-    made = fitted(table, schema, components=20).sample(5_000, rng=np.random.default_rng(1))
+    made = fitted(table, schema, components=20, components_per_root=9).sample(
+        5_000, rng=np.random.default_rng(1)
+    )
     assert (made["size"] == 0).mean() == pytest.approx(0.4, abs=0.03)
     seen = made[made["size"] != 0]
     assert ((seen["size"] > 5) == (seen["kind"] == "kind1")).mean() > 0.95
@@ -180,7 +189,7 @@ def test_clusters_and_heavy_values_are_reproduced():
 
 def test_conditions_are_met_exactly_and_bear_on_everything():
     table, schema = clusters(3_000)
-    generator = fitted(table, schema, components=20)
+    generator = fitted(table, schema, components=20, components_per_root=9)
     rng = np.random.default_rng(0)
     asked = pd.DataFrame({"size": np.repeat([10.2, -0.3, 0.0], 2_000)})
     made = generator.sample(6_000, rng=rng, conditions=asked)
@@ -256,16 +265,30 @@ def test_many_categories_stay_bounded():
     table = schema.assemble(
         {"c": schema["c"].from_codes(codes), "x": schema["x"].from_numbers(rng.normal(size=6_000))}
     )
-    generator = fitted(table, schema, steps=20, max_cells=100)
-    assert generator.parameters == 300 * (1 + 101 + 1 + 2)
+    generator = fitted(table, schema, components=30, steps=20, max_cells=100)
+    assert generator.parameters == 30 * (1 + 101 + 1 + 2)
     made = generator.sample(6_000, rng=rng)["c"].cat.codes.to_numpy()
     assert np.isin(made, codes).all()
     rare = np.bincount(codes, minlength=3_000) < 5
     assert rare[made].mean() == pytest.approx(rare[codes].mean(), abs=0.02)
 
 
-@pytest.mark.parametrize(("name", "value"), [("prior", 0.0), ("steps", 0), ("components", 2.5)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("prior", 0.0), ("steps", 0), ("components", 2.5), ("components_per_root", 0)],
+)
 def test_hyperparameters_are_checked_in_fit(name, value):
     table, schema = clusters(10)
     with pytest.raises(ValueError, match=f"{name} must be .*, got {value}"):
         fitted(table, schema, **{name: value})
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name", sorted(TRUTHS))
+def test_the_truth_is_found(name, seed):
+    truth = TRUTHS[name]
+    train = truth.draw(2_000, np.random.default_rng(seed))
+    made = fitted(train, truth.schema).sample(4_000, rng=np.random.default_rng(seed + 10))
+    errors = truth.errors(made)
+    assert errors.keys() == WITHIN[name].keys()
+    assert all(errors[kind] < most for kind, most in WITHIN[name].items()), errors
