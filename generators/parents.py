@@ -175,7 +175,9 @@ def _maximal_sets(
     return grow(0, 1.0, math.inf, ())
 
 
-def combined(codes: np.ndarray, columns: Sequence[int], sizes: np.ndarray) -> np.ndarray:
+def combined(
+    codes: np.ndarray, columns: Sequence[int], sizes: Sequence[int] | np.ndarray
+) -> np.ndarray:
     """Give every combination of the columns' cells a number; the last column runs fastest."""
     numbers = np.zeros(len(codes), dtype=np.int64)
     for column in columns:

@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import syntharena.conf
+from syntharena.bench import config
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.aim import Aim
+from syntharena.generators.bayesian_network import BayesianNetwork
 from syntharena.generators.cart import Cart
 from syntharena.generators.common import Atoms, category_vectors
 from syntharena.generators.domain import public_codes
@@ -32,13 +34,15 @@ from syntharena.generators.independent import Independent
 from syntharena.generators.mst import Mst
 from syntharena.generators.mwem_pgm import MwemPgm
 from syntharena.generators.privbayes import PrivBayes
+from syntharena.generators.shallow_mixture import ShallowMixture
 from syntharena.generators.smote import Smote
 from syntharena.generators.train_copy import TrainCopy
 
 NOT_PRIVATE = [TrainCopy, FreshReal, Independent, GaussianCopula, Cart, Smote]
+NOT_PRIVATE += [BayesianNetwork, ShallowMixture]
 MARGINAL = [DpMarginals, PrivBayes, Mst, Aim, MwemPgm]
 EVERY = [*NOT_PRIVATE, *MARGINAL]
-CONDITIONAL = [Independent, GaussianCopula]
+CONDITIONAL = [Independent, GaussianCopula, BayesianNetwork, ShallowMixture]
 CHANCE = 1e-4  # p-value below which a test of a random table fails
 YAMLS = sorted((Path(syntharena.conf.__file__).parent / "generator").glob("*.yaml"))
 
@@ -215,7 +219,7 @@ def test_conditions_that_do_not_fit_are_refused(make):
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
 def test_yaml_states_the_defaults_of_its_class(path):
-    spec = yaml.safe_load(path.read_text())
+    spec = dict(config.all_options("generator")[path.stem])
     about = spec.pop("about")
     module, _, name = spec.pop("_target_").rpartition(".")
     make = getattr(importlib.import_module(module), name)
