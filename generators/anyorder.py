@@ -67,20 +67,25 @@ class AnyOrder(nn.Module):
     ----------
     sizes : sequence of int
         How many codes each sub-column has, ascending, >= 1.
-    owners : sequence of int
+    owners : ndarray of int64, shape (sub-columns,)
         Which column each belongs to.
-    turns : sequence of int
+    turns : ndarray of int64, shape (sub-columns,)
         Their order within a column.
-    ordered : sequence of bool
+    ordered : ndarray of bool, shape (sub-columns,)
         Whether the order of the codes has a meaning: embeddings of near ones begin alike.
     """
+
+    owners: Tensor
+    within: Tensor
+    input_owners: Tensor
+    unit_owners: Tensor
 
     def __init__(
         self,
         sizes: Sequence[int],
-        owners: Sequence[int],
-        turns: Sequence[int],
-        ordered: Sequence[bool],
+        owners: np.ndarray,
+        turns: np.ndarray,
+        ordered: np.ndarray,
     ) -> None:
         super().__init__()
         self.sorts = sorts_of(sizes)
@@ -89,9 +94,9 @@ class AnyOrder(nn.Module):
         self.inputs, self.units = (sum(n for _, n in parts) for parts in (inputs, units))
         self._keep("input_owners", np.repeat(*np.array(inputs).T))
         self._keep("unit_owners", np.repeat(*np.array(units).T))
-        self._keep("owners", np.array(owners))
+        self._keep("owners", owners)
         self._keep("within", np.equal.outer(owners, owners) & np.less.outer(turns, turns))
-        self.embeddings = nn.ParameterList(_embeddings(np.asarray(ordered), s) for s in self.sorts)
+        self.embeddings = nn.ParameterList(_embeddings(ordered, s) for s in self.sorts)
         self.regressors = _uniform(self.inputs, self.inputs, self.units)
         self.biases = _uniform(self.inputs, self.units)
         self.predictors = nn.ParameterList(

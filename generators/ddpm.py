@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -148,6 +149,11 @@ class Process:
         """How many steps of noise there are."""
         return len(self.kept) - 1
 
+    @cached_property
+    def leaps(self) -> Tensor:
+        """What noise does from each time to the next, shape (times, 6)."""
+        return leaps(self.kept).to(self.lowest.device)
+
     def losses(
         self,
         network: Denoiser,
@@ -166,7 +172,7 @@ class Process:
         n, columns = places.shape
         parts = torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device)
         times = (parts * (self.times / n)).long().clamp(max=self.times - 1)
-        leap = Leap(*leaps(self.kept).to(device)[times].T[:, :, None])
+        leap = Leap(*self.leaps[times].T[:, :, None])
         noise = torch.randn(numbers.shape, generator=generator, device=device)
         uniforms = torch.rand(2, n, columns, generator=generator, device=device)
         noisy = self.codes.noisy(places, uniforms, leap.kept)
@@ -192,18 +198,17 @@ class Process:
         """
         device, n = labels.device, len(labels)
         visited = np.linspace(0, self.times, steps + 1).round().astype(np.int64)
-        table = leaps(self.kept[visited]).to(device)
+        back = [Leap(*leap[:, None]) for leap in leaps(self.kept[visited]).to(device)]
+        times = torch.from_numpy(visited[1:] - 1).to(device)
         numbers = torch.randn(n, network.numbers, generator=generator, device=device)
         uniforms = torch.rand(n, len(self.codes.counts), generator=generator, device=device)
         places = self.codes.uniform(uniforms)
         for step in reversed(range(steps)):
-            leap = Leap(*table[step][:, None])
-            time = torch.tensor([visited[step + 1] - 1], device=device)
-            noise, logits = network(numbers, places, time, labels)
+            noise, logits = network(numbers, places, times[step : step + 1], labels)
             fresh = torch.randn(numbers.shape, generator=generator, device=device)
-            numbers = self._earlier_numbers(numbers, noise, fresh, leap)
+            numbers = self._earlier_numbers(numbers, noise, fresh, back[step])
             if places.shape[1]:
-                places = self.codes.earlier(logits, places, leap, generator)
+                places = self.codes.earlier(logits, places, back[step], generator)
         return numbers, places
 
     def _earlier_numbers(self, numbers: Tensor, noise: Tensor, fresh: Tensor, leap: Leap) -> Tensor:

@@ -166,9 +166,10 @@ class TabDdpm(Network):
             adam.zero_grad()
             means: dict[str, Tensor] = {}
             for taken in batches.draw().split(part):
-                losses = process.losses(network, *(of[taken] for of in rows), draws)
+                numbers, places, labels = (of[taken] for of in rows)
+                losses = process.losses(network, numbers, places, labels, draws)
                 share = len(taken) / batches.size
-                (sum(losses.values()) * share).backward()
+                (torch.stack(list(losses.values())).sum() * share).backward()
                 for name, loss in losses.items():
                     means[name] = means.get(name, 0.0) + loss.detach() * share
             adam.step()
@@ -209,7 +210,8 @@ class TabDdpm(Network):
         schema = self.mixed_.schema
         fixed = fixed_columns(conditions, schema, n)
         if list(fixed) == [schema.target] and self.label_ is not None:
-            return schema.assemble({**self._drawn(self._asked(fixed, rng), rng), **fixed})
+            made = self._drawn(self._asked(fixed, rng), rng)
+            return schema.assemble({name: fixed.get(name, made[name]) for name in schema.names})
 
         def draw(rows: int) -> pd.DataFrame:
             return self._drawn(rng.choice(len(self.shares_), size=rows, p=self.shares_), rng)

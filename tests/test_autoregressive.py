@@ -125,7 +125,7 @@ SIZES, OWNERS = [2, 3, 3, 9, 40], [0, 2, 1, 2, 3]  # the second and the fourth a
 
 
 def network(seed=0):
-    build = lambda: anyorder.AnyOrder(SIZES, OWNERS, range(5), [False, True] * 2 + [True])  # noqa: E731
+    build = lambda: anyorder.AnyOrder(SIZES, np.array(OWNERS), np.arange(5), np.arange(5) > 2)  # noqa: E731
     return training.initialised(build, np.random.default_rng(seed))
 
 
@@ -216,7 +216,8 @@ def test_an_unknown_value_tells_nothing():
 
 def test_near_ordered_codes_begin_alike():
     net = training.initialised(
-        lambda: anyorder.AnyOrder([40, 40], [0, 1], [0, 1], [True, False]), np.random.default_rng(0)
+        lambda: anyorder.AnyOrder([40, 40], np.arange(2), np.arange(2), np.arange(2) < 1),
+        np.random.default_rng(0),
     )
     weights = net.embeddings[0].detach()
     gaps = (weights[:, 1:] - weights[:, :-1]).square().mean((1, 2))
