@@ -100,6 +100,7 @@ def train(
     *,
     progress: Callable[..., None],
     checkpoint: Checkpoint,
+    until: Callable[[], bool] = lambda: False,
 ) -> None:
     """Call ``step`` with 0, 1, ... below ``total``, beginning where the checkpoint is.
 
@@ -113,6 +114,8 @@ def train(
         Whatever steps change: with ``state_dict`` and ``load_state_dict``, or torch generators.
     progress, checkpoint
         Of the generator.
+    until : callable
+        Says, from what is in ``parts``, whether to end before that.
 
     Raises
     ------
@@ -123,6 +126,8 @@ def train(
     for name, state in kept.items():
         _restore(parts[name], state)
     for done in range(begun + 1, total + 1):
+        if until():
+            break
         losses = step(done - 1)
         if done % REPORT == 0 or done == total:
             progress(done, total, **_finite(losses, done))

@@ -224,7 +224,8 @@ def test_yaml_states_the_defaults_of_its_class(path):
     module, _, name = spec.pop("_target_").rpartition(".")
     make = getattr(importlib.import_module(module), name)
     arguments = inspect.signature(make).parameters
-    assert spec == {key: argument.default for key, argument in arguments.items()}
+    defaults = {key: argument.default for key, argument in arguments.items()}
+    assert spec == {k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()}
     assert about["name"] == path.stem == module.rpartition(".")[2]
     assert about["fit_on"] == ("fresh" if make is FreshReal else "train")
     for preload in about["preload"]:
