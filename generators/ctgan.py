@@ -163,7 +163,8 @@ class Ctgan(Network):
         total = max(self.epochs * max(len(places) // self.batch, 1), self.least_steps)
         parts = {**pair.parts, "draws": draws}
         train(step, total, parts, progress=self.progress, checkpoint=self.checkpoint)
-        self.networks_ = {"generator": pair.generator.cpu().eval(), "critic": pair.critic.cpu()}
+        kept = pair.average.kept.cpu().eval()
+        self.networks_ = {"generator": kept, "critic": pair.critic.cpu()}
 
     def _adversaries(self, width: int, asks: int, rng: np.random.Generator) -> Adversaries:
         """Build generator and critic."""
@@ -183,6 +184,7 @@ class Ctgan(Network):
             learning_rate=self.learning_rate,
             betas=BETAS,
             decay=DECAY,
+            average=self.average,
             device=device_of(self.device),
         )
 

@@ -21,7 +21,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from .networks import follow
+from .networks import Average, follow
 from .tensors import Blocks
 
 KINKED = 0.2  # slope of the leaky rectifiers below 0
@@ -250,6 +250,8 @@ class Adversaries:
         Of Adam, for both.
     decay : float
         Weight of the generator's squared weights, >= 0.
+    average : float
+        Weight of the past in the running average of the generator's weights, in [0, 1).
     device : str
         Where the networks go.
     """
@@ -262,12 +264,14 @@ class Adversaries:
         learning_rate: float,
         betas: tuple[float, float],
         decay: float = 0.0,
+        average: float = 0.0,
         device: str = "cpu",
     ) -> None:
         self.generator, self.critic = generator.to(device), critic.to(device)
         options: dict[str, Any] = {"lr": learning_rate, "betas": betas, "fused": True}
         self._steps = torch.optim.Adam(generator.parameters(), weight_decay=decay, **options)
         self._critic_steps = torch.optim.Adam(critic.parameters(), **options)
+        self.average = Average(self.generator, average)
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -277,6 +281,7 @@ class Adversaries:
             "critic": self.critic,
             "generator_steps": self._steps,
             "critic_steps": self._critic_steps,
+            "average": self.average,
         }
 
     def teach_critic(self, loss: Tensor) -> None:
@@ -286,6 +291,7 @@ class Adversaries:
     def teach_generator(self, loss: Tensor) -> None:
         """Take a step of the generator down a loss."""
         follow(loss, self.generator, self._steps)
+        self.average.update()
 
 
 def gumbel(rows: int, width: int, draws: Generator) -> Tensor:

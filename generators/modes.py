@@ -6,8 +6,8 @@ offset is (value - mean_k) / (4 deviation_k), in [-1, 1].
 
 Two things are chosen where the paper is silent. Priors are faint, so that a value which many rows
 share (no capital gain) becomes a mode of hardly any width and comes back as it was. And after modes
-below the threshold are dropped the others are fitted again, so that they cover every value. A
-missing value is one more mode of its column.
+below the threshold are dropped, the others are fitted again to all values. A value beyond the reach
+of its mode comes back at the end of it. A missing value is one more mode of its column.
 """
 
 from __future__ import annotations

@@ -130,8 +130,8 @@ class Blocks:
             sums, heights + torch.arange(columns, device=self.device), right=True
         )
         starts = torch.from_numpy(self.starts).to(self.device)
-        ends = starts + torch.tensor(self.sizes, device=self.device) - 1
-        return torch.minimum(torch.maximum(found, starts), ends)  # rounding
+        sizes = torch.tensor(self.sizes, dtype=torch.int64, device=self.device)
+        return torch.minimum(torch.maximum(found, starts), starts + sizes - 1)  # rounding
 
 
 @dataclass(frozen=True)
