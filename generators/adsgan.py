@@ -160,7 +160,8 @@ class AdsGan(Network):
 
     def _adversaries(self, width: int, device: str, rng: np.random.Generator) -> Adversaries:
         """Build generator and critic."""
-        from .gan import Adversaries, Critic, tanh_layers, xavier
+        from .critic import Critic
+        from .gan import Adversaries, tanh_layers, xavier
 
         sizes = [self.noise + width, *[self.hidden] * 3, width]
         generator, critic = initialised(

@@ -168,7 +168,8 @@ class Ctgan(Network):
 
     def _adversaries(self, width: int, asks: int, rng: np.random.Generator) -> Adversaries:
         """Build generator and critic."""
-        from .gan import Adversaries, Critic, ResidualGenerator
+        from .critic import Critic
+        from .gan import Adversaries, ResidualGenerator
 
         hidden = [self.hidden] * 2
         generator, critic = initialised(

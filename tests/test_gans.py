@@ -24,15 +24,8 @@ torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402 - needs torch
 
 from syntharena.generators.asking import Asking, Rows  # noqa: E402
-from syntharena.generators.gan import (  # noqa: E402
-    Beside,
-    Critic,
-    CriticNoise,
-    ResidualGenerator,
-    activated,
-    gumbel,
-    misses,
-)
+from syntharena.generators.critic import Beside, Critic, CriticNoise  # noqa: E402
+from syntharena.generators.gan import ResidualGenerator, activated, gumbel, misses  # noqa: E402
 from syntharena.generators.mode_autoencoder import ModeAutoencoder  # noqa: E402
 
 CHANCE = 1e-4  # p-value below which a test of random numbers fails
