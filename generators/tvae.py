@@ -56,7 +56,7 @@ class Tvae(Network):
 
     def __init__(
         self,
-        epochs: int = 100,
+        epochs: int = 60,
         least_steps: int = 3000,
         batch: int = 500,
         hidden: int = 128,
