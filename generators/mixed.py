@@ -35,6 +35,13 @@ class Variable:
     position: int
     values: np.ndarray
 
+    def find(self, values: np.ndarray) -> np.ndarray:
+        """Return the code of each value, int64; -1 where no training row has it."""
+        found = np.searchsorted(self.values, values)  # NaN counts as the largest number
+        found = np.minimum(found, len(self.values) - 1)
+        seen = self.values[found]
+        return np.where((seen == values) | (np.isnan(seen) & np.isnan(values)), found, -1)
+
     def codes(self, values: np.ndarray) -> np.ndarray:
         """Return the code of each value, int64.
 
@@ -43,9 +50,8 @@ class Variable:
         ValueError
             If one did not occur in the training rows.
         """
-        found = np.searchsorted(self.values, values)  # NaN counts as the largest number
-        found = np.minimum(found, len(self.values) - 1)
-        if not np.array_equal(self.values[found], values, equal_nan=True):
+        found = self.find(values)
+        if (found < 0).any():
             raise ValueError("no training row has one of the values asked for; ask for others")
         return found
 

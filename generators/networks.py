@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -236,9 +236,20 @@ class Average:
         """Take the present weights in; early ones replace what is kept (Adam's correction)."""
         self.updates += 1
         share = (1 - self.decay) / (1 - self.decay**self.updates)
+        kept, network = self.kept.state_dict(), self.network.state_dict()
         with torch.no_grad():
-            for old, new in zip(self.kept.parameters(), self.network.parameters(), strict=True):
-                old.lerp_(new, share)
+            for old, new in zip(kept.values(), network.values(), strict=True):
+                if old.is_floating_point():  # buffers count other things too
+                    old.lerp_(new, share)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is kept."""
+        return {"kept": self.kept.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.kept.load_state_dict(state["kept"])
+        self.updates = state["updates"]
 
 
 def slow_down(optimizer: torch.optim.Optimizer, learning_rate: float, done: float) -> None:

@@ -131,3 +131,32 @@ class Standard:
     def numbers(self, scaled: np.ndarray) -> np.ndarray:
         """Return the numbers of any standardised ones."""
         return scaled * self.deviations + self.means
+
+
+@dataclass(frozen=True)
+class Range:
+    """Every column from 0 at its least known value to 1 at its largest.
+
+    Parameters
+    ----------
+    least, reach : ndarray of float64, shape (columns,)
+        Least values and distances to the largest, > 0.
+    """
+
+    least: np.ndarray
+    reach: np.ndarray
+
+    @classmethod
+    def of(cls, numbers: np.ndarray) -> Range:
+        """Learn from numbers of shape (rows, columns), NaN where missing."""
+        least = np.nanmin(numbers, axis=0)
+        reach = np.nanmax(numbers, axis=0) - least
+        return cls(least, np.where(reach > 0, reach, 1.0))
+
+    def scaled(self, numbers: np.ndarray) -> np.ndarray:
+        """Return numbers in [0, 1]; NaN stays."""
+        return (numbers - self.least) / self.reach
+
+    def numbers(self, scaled: np.ndarray) -> np.ndarray:
+        """Return the numbers of any scaled ones."""
+        return scaled * self.reach + self.least

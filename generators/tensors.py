@@ -7,6 +7,7 @@ numbers, a missing value; a value that the Schema does not know is a block of ze
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 LARGEST_LOGIT = 20.0  # beyond it a cell's share is 0 or 1 to float32
+CHUNK = 8192  # rows drawn at a time
+
+
+def chunks(n: int) -> Iterator[np.ndarray]:
+    """Yield the positions of ``n`` rows, ``CHUNK`` at most at a time."""
+    for begun in range(0, n, CHUNK):
+        yield np.arange(begun, min(begun + CHUNK, n))
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Blocks:
     @cached_property
     def starts(self) -> np.ndarray:
         """Where each column's block begins, int64."""
-        return np.cumsum([0, *self.sizes[:-1]])
+        return np.cumsum([0, *self.sizes])[:-1]
 
     @cached_property
     def blocks(self) -> Tensor:
@@ -78,16 +86,36 @@ class Blocks:
         weights = torch.exp(torch.clamp(logits, -LARGEST_LOGIT, LARGEST_LOGIT))
         return weights / ((weights @ self.blocks) @ self.blocks.T)
 
-    def log_shares(self, logits: Tensor) -> Tensor:
-        """Logarithm of the softmax within each block, of any logits; shape (n, width)."""
+    def highest(self, logits: Tensor) -> Tensor:
+        """Return the largest logit of each block, without gradients; shape (n, columns)."""
         import torch
 
         with torch.no_grad():
             owners = self.owners.expand(len(logits), -1)
             lowest = logits.new_full((len(logits), len(self.sizes)), -torch.inf)
-            highest = lowest.scatter_reduce(1, owners, logits, "amax")[:, self.owners]
-        below = logits - highest
-        return below - torch.log(torch.exp(below) @ self.blocks)[:, self.owners]
+            return lowest.scatter_reduce(1, owners, logits, "amax")
+
+    def softmax(self, logits: Tensor) -> Tensor:
+        """Softmax within each block, of any logits; shape (n, width)."""
+        import torch
+
+        weights = torch.exp(logits - self.highest(logits) @ self.blocks.T)
+        return weights / ((weights @ self.blocks) @ self.blocks.T)
+
+    def log_shares(self, logits: Tensor) -> Tensor:
+        """Logarithm of the softmax within each block, of any logits; shape (n, width)."""
+        import torch
+
+        below = logits - self.highest(logits) @ self.blocks.T
+        return below - torch.log(torch.exp(below) @ self.blocks) @ self.blocks.T
+
+    def surprisals(self, logits: Tensor, places: Tensor) -> Tensor:
+        """Negative logarithm of the share of one place of each block; shape (n, columns)."""
+        import torch
+
+        highest = self.highest(logits)
+        weights = torch.exp(logits - highest @ self.blocks.T)
+        return torch.log(weights @ self.blocks) + highest - logits.gather(1, places)
 
     def draw(self, shares: Tensor, generator: Generator) -> Tensor:
         """Draw one place of each block by its ``shares``; int64 of shape (n, columns)."""
@@ -102,8 +130,8 @@ class Blocks:
             sums, heights + torch.arange(columns, device=self.device), right=True
         )
         starts = torch.from_numpy(self.starts).to(self.device)
-        ends = starts + torch.tensor(self.sizes, device=self.device) - 1
-        return torch.minimum(torch.maximum(found, starts), ends)  # rounding
+        sizes = torch.tensor(self.sizes, dtype=torch.int64, device=self.device)
+        return torch.minimum(torch.maximum(found, starts), starts + sizes - 1)  # rounding
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from syntharena.bench import config
 
 BRIEF = {"steps": 20, "rounds": 3, "seconds": 1.0, "iterations": 50}
-GENERATORS = config.all_options("generator")
+GENERATORS = config.all_options("generator", preset="smoke")
 
 
 def brief(name):
