@@ -213,7 +213,8 @@ def misfits(blocks: Blocks, logits: Tensor, places: Tensor) -> Tensor:
     places : Tensor of int64, shape (n, codes)
         Where the codes stand in a row.
     """
-    return -blocks.log_shares(logits).gather(1, places)
+    below = logits - _highest(blocks, logits.detach())
+    return torch.log(torch.exp(below) @ blocks.blocks) - below.gather(1, places)
 
 
 def mean(losses: Tensor) -> Tensor:
@@ -223,14 +224,17 @@ def mean(losses: Tensor) -> Tensor:
 
 def likeliest(blocks: Blocks, weights: Tensor) -> Tensor:
     """Return the place of each block with the largest of the weights, int64 of shape (n, codes)."""
-    owners = blocks.owners.expand(len(weights), -1)
-    n, codes = len(weights), len(blocks.sizes)
-    highest = weights.new_full((n, codes), -torch.inf)
-    highest = highest.scatter_reduce(1, owners, weights, "amax")[:, blocks.owners]
-    places = torch.arange(blocks.width, device=weights.device).expand(n, -1)
-    places = torch.where(weights == highest, places, blocks.width)
-    first = places.new_full((n, codes), blocks.width)
-    return first.scatter_reduce(1, owners, places, "amin")
+    places = torch.arange(blocks.width, device=weights.device).expand_as(weights)
+    places = torch.where(weights == _highest(blocks, weights), places, blocks.width)
+    first = places.new_full((len(weights), len(blocks.sizes)), blocks.width)
+    return first.scatter_reduce(1, blocks.owners.expand_as(weights), places, "amin")
+
+
+def _highest(blocks: Blocks, weights: Tensor) -> Tensor:
+    """Return the largest weight of each place's block, of the same shape."""
+    lowest = weights.new_full((len(weights), len(blocks.sizes)), -torch.inf)
+    owners = blocks.owners.expand_as(weights)
+    return lowest.scatter_reduce(1, owners, weights, "amax")[:, blocks.owners]
 
 
 def _parameter(rows: int, width: int) -> nn.Parameter:

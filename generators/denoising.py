@@ -37,10 +37,10 @@ class Denoising(Network):
         Layers of each of the two transformers, >= 0; how much they widen a token, >= 1.
     hidden : int
         Width of the perceptron, even, >= 2; its inner layers are twice as wide.
-    steps : int or None
-        Of the optimiser, >= 1; None for ``epochs`` passes over the table.
     epochs : int
-        Passes over the table, >= 1, where ``steps`` is None.
+        Passes over the table, >= 1.
+    steps : int or None
+        Most steps of the optimiser, >= 1; None: as many as the passes have.
     batch : int
         Rows in a step, >= 1.
     learning_rate : float
@@ -64,8 +64,8 @@ class Denoising(Network):
         layers: int = 2,
         factor: int = 32,
         hidden: int = 1024,
-        steps: int | None = None,
         epochs: int = 8000,
+        steps: int | None = None,
         batch: int = 4096,
         learning_rate: float = 1e-3,
         patience: int = 50,

@@ -27,6 +27,7 @@ from .joint_diffusion import DATA, Diffusion
 from .scaled import Asked
 from .tensors import Blocks
 
+REPEATS = 4  # of every step, where something is asked for
 FARTHEST = 3.5  # deviations of noisy numbers, of those asked for; networks see few beyond
 
 
@@ -70,7 +71,7 @@ class Solver:
     steps: int
     draws: Generator
     asked: Asked | None = None
-    repeats: int = 1
+    repeats: int = REPEATS
 
     def rows(self, n: int) -> tuple[Tensor, Tensor]:
         """Draw ``n`` rows: numbers and places."""

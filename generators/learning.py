@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def steps_of(steps: int | None, epochs: int, per_pass: int) -> int:
-    """Return how many steps a training has: ``steps``, or ``epochs`` passes if that is None.
+    """Return how many steps a training has: ``epochs`` passes, and no more than ``steps``.
 
     Raises
     ------
     ValueError
-        If either is no whole number >= 1.
+        If either is no whole number >= 1; ``steps`` may be None.
     """
     check_at_least("epochs", epochs, 1)
     if steps is None:
         return epochs * per_pass
     check_at_least("steps", steps, 1)
-    return steps
+    return min(epochs * per_pass, steps)
 
 
 class Falling:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .common import check_at_least, fixed_columns
+from .common import fixed_columns
 from .denoising import Denoising, steady_times
 from .scaled import Asked, Scaled
 
@@ -29,24 +29,7 @@ if TYPE_CHECKING:
 
 
 class TabDiff(Denoising):
-    """Joint diffusion with learned schedules.
-
-    Parameters
-    ----------
-    repeats : int
-        How often every step of sampling is taken where conditions are given, >= 1. More steps and
-        repeats come nearer to the conditional distribution.
-    **options
-        As in ``Denoising``.
-    """
-
-    def __init__(self, repeats: int = 4, **options: Any) -> None:
-        super().__init__(**options)
-        self.repeats = repeats
-
-    def _check(self) -> None:
-        super()._check()
-        check_at_least("repeats", self.repeats, 1)
+    """Joint diffusion with learned schedules; parameters as in ``Denoising``."""
 
     def _network(self, scaled: Scaled) -> Any:
         from .joint_diffusion import Diffusion
@@ -74,7 +57,7 @@ class TabDiff(Denoising):
         from .joint_solver import Solver
 
         network, blocks = self.networks_["network"], self.scaled_.blocks
-        return Solver(network, blocks, self.sampling_steps, draws, asked, self.repeats).rows(n)
+        return Solver(network, blocks, self.sampling_steps, draws, asked).rows(n)
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None

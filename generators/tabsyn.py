@@ -78,10 +78,10 @@ class TabSyn(Network):
         Layers of each transformer of the autoencoder, >= 0; how much they widen a token, >= 1.
     hidden : int
         Width of the diffusion's perceptron, even, >= 2; its inner layers are twice as wide.
-    vae_steps, steps : int or None
-        Of the optimiser for autoencoder and diffusion, >= 1; None: passes over the table.
     vae_epochs, epochs : int
-        These passes, >= 1.
+        Passes over the table for autoencoder and diffusion, >= 1.
+    vae_steps, steps : int or None
+        Most steps of the optimiser, >= 1; None: as many as the passes have.
     vae_batch, batch : int
         Rows in a step, >= 1.
     vae_learning_rate, learning_rate : float
@@ -104,15 +104,15 @@ class TabSyn(Network):
         layers: int = 2,
         factor: int = 32,
         hidden: int = 1024,
-        vae_steps: int | None = None,
         vae_epochs: int = 4000,
+        vae_steps: int | None = None,
         vae_batch: int = 4096,
         vae_learning_rate: float = 1e-3,
         vae_patience: int = 10,
         beta: float = 1e-2,
         beta_patience: int = 10,
-        steps: int | None = None,
         epochs: int = 10_001,
+        steps: int | None = None,
         batch: int = 4096,
         learning_rate: float = 1e-3,
         patience: int = 20,

@@ -197,6 +197,6 @@ def test_codes_asked_for_decide_the_others():
     fixes = torch.tensor([[True, True, False]]).expand(n, 3)
     asked = Asked(torch.zeros(n, 0), places, torch.zeros(n, 0).bool(), fixes)
     with torch.no_grad():
-        _, drawn = Solver(Interactions(), CODES, 5, seeded(), asked, 1).rows(n)
+        _, drawn = Solver(Interactions(), CODES, 5, seeded(), asked).rows(n)
     assert torch.equal(drawn[:, :2], places[:, :2])
     assert (drawn[:, 2] == 5).float().mean().item() == pytest.approx(FAITHFUL, abs=0.02)
