@@ -22,6 +22,7 @@ import syntharena.conf
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.aim import Aim
+from syntharena.generators.arf import Arf
 from syntharena.generators.cart import Cart
 from syntharena.generators.common import Atoms, category_vectors
 from syntharena.generators.domain import public_codes
@@ -35,10 +36,10 @@ from syntharena.generators.privbayes import PrivBayes
 from syntharena.generators.smote import Smote
 from syntharena.generators.train_copy import TrainCopy
 
-NOT_PRIVATE = [TrainCopy, FreshReal, Independent, GaussianCopula, Cart, Smote]
+NOT_PRIVATE = [TrainCopy, FreshReal, Independent, GaussianCopula, Cart, Smote, Arf]
 MARGINAL = [DpMarginals, PrivBayes, Mst, Aim, MwemPgm]
 EVERY = [*NOT_PRIVATE, *MARGINAL]
-CONDITIONAL = [Independent, GaussianCopula]
+CONDITIONAL = [Independent, GaussianCopula, Arf]
 CHANCE = 1e-4  # p-value below which a test of a random table fails
 YAMLS = sorted((Path(syntharena.conf.__file__).parent / "generator").glob("*.yaml"))
 
