@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import syntharena.conf
+from syntharena.bench import config
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.aim import Aim
@@ -216,7 +217,7 @@ def test_conditions_that_do_not_fit_are_refused(make):
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
 def test_yaml_states_the_defaults_of_its_class(path):
-    spec = yaml.safe_load(path.read_text())
+    spec = config.all_options("generator")[path.stem]
     about = spec.pop("about")
     module, _, name = spec.pop("_target_").rpartition(".")
     make = getattr(importlib.import_module(module), name)
