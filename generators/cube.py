@@ -53,7 +53,7 @@ class MinMax:
 
 
 def dummies(categories: int) -> np.ndarray:
-    """Return a corner for each category: -1 everywhere but in a place of its own; the first has none.
+    """Return a corner for each category: 1 in a place of its own, else -1; the first has no place.
 
     Returns
     -------

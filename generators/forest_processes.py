@@ -1,7 +1,7 @@
 """Processes between noise and data: how rows become noisy, and the way back.
 
-Both are grids of times. At each, a model learns ``target`` from ``noisy`` rows; the way back goes
-through the grid from its first time, where rows are standard normal, and calls the models.
+Both are grids of times. At each, a model learns a target from noisy rows; the way back goes through
+the grid from its first time, where rows are standard normal, and calls the models.
 """
 
 from __future__ import annotations
@@ -20,12 +20,10 @@ EARLIEST = 1e-3  # its last time, where rows are nearly data
 class Process(Protocol):
     """A process on a grid of times."""
 
-    def noisy(self, time: int, rows: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Return the rows, mixed with noise, at a time."""
-        ...
-
-    def target(self, rows: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Return what is to be learned from them."""
+    def pair(
+        self, time: int, rows: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows mixed with noise, and what a model is to learn from them."""
         ...
 
     def back(self, model: Model, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -49,14 +47,13 @@ class Flow:
         self.times = times
         self.heun = heun
 
-    def noisy(self, time: int, rows: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Return the points at that share of the way."""
+    def pair(
+        self, time: int, rows: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the points at that share of the way, and the velocity."""
         share = np.float32(time / self.times)
-        return share * rows + (1 - share) * noise
-
-    def target(self, rows: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Return the velocity."""
-        return rows - noise
+        noise = rng.standard_normal(rows.shape, dtype=np.float32)
+        return share * rows + (1 - share) * noise, rows - noise
 
     def back(self, model: Model, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Follow the mean velocity."""
@@ -87,17 +84,16 @@ class VariancePreserving:
         data = np.exp(-0.25 * t**2 * (high - low) - 0.5 * t * low)
         return np.float32(data), np.float32(np.sqrt(1 - data**2))
 
-    def noisy(self, time: int, rows: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Return rows whose variance stays 1 if it was."""
+    def pair(
+        self, time: int, rows: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows whose variance stays 1 if it was, and the noise in them."""
         data, spread = self._shares(time)
-        return data * rows + spread * noise
-
-    def target(self, rows: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Return the noise."""
-        return noise
+        noise = rng.standard_normal(rows.shape, dtype=np.float32)
+        return data * rows + spread * noise, noise
 
     def back(self, model: Model, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Go through the reverse equation by Euler and Maruyama; at last take the mean of the data."""
+        """Go back by Euler and Maruyama's rule; at last take the mean of the data."""
         for time, step in enumerate(np.append(-np.diff(self.grid), 0.0).astype(np.float32)):
             data, spread = self._shares(time)
             noise = model(time, rows)
