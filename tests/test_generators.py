@@ -23,6 +23,7 @@ from syntharena.bench import config
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.aim import Aim
+from syntharena.generators.arf import Arf
 from syntharena.generators.bayesian_network import BayesianNetwork
 from syntharena.generators.cart import Cart
 from syntharena.generators.common import Atoms, category_vectors
@@ -39,10 +40,10 @@ from syntharena.generators.smote import Smote
 from syntharena.generators.train_copy import TrainCopy
 
 NOT_PRIVATE = [TrainCopy, FreshReal, Independent, GaussianCopula, Cart, Smote]
-NOT_PRIVATE += [BayesianNetwork, ShallowMixture]
+NOT_PRIVATE += [Arf, BayesianNetwork, ShallowMixture]
 MARGINAL = [DpMarginals, PrivBayes, Mst, Aim, MwemPgm]
 EVERY = [*NOT_PRIVATE, *MARGINAL]
-CONDITIONAL = [Independent, GaussianCopula, BayesianNetwork, ShallowMixture]
+CONDITIONAL = [Independent, GaussianCopula, Arf, BayesianNetwork, ShallowMixture]
 CHANCE = 1e-4  # p-value below which a test of a random table fails
 YAMLS = sorted((Path(syntharena.conf.__file__).parent / "generator").glob("*.yaml"))
 
