@@ -31,16 +31,16 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, draw_in_passes
-from .mixed import Mixed
-from .scales import Range
+from .networks.training import Network, device_of, initialised, seeded, train
 from .selection import by_selection
-from .tensors import Blocks, chunks
-from .training import Network, device_of, initialised, seeded, train
+from .views.blocks import Blocks, chunks
+from .views.mixed import Mixed
+from .views.scales import Range
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from .gan import Adversaries
+    from .networks.gan import Adversaries
 
 PENALTY = 10.0  # weight of the critic's gradients
 CRITIC_STEPS = 5  # for each of the generator
@@ -73,10 +73,10 @@ class AdsGan(Network):
 
     def __init__(
         self,
-        steps: int = 10_000,
+        steps: int = 6000,
         batch: int = 128,
-        hidden: int = 30,
-        noise: int = 10,
+        hidden: int = 128,
+        noise: int = 32,
         learning_rate: float = 1e-4,
         identifiability: float = 0.1,
         device: str = "auto",
@@ -114,7 +114,7 @@ class AdsGan(Network):
         """Train on the rows; ``weights`` are those of the distance."""
         import torch
 
-        from .gan import unit_rows
+        from .networks.gan import unit_rows
 
         device = device_of(self.device)
         draws = seeded(rng, device)
@@ -160,8 +160,8 @@ class AdsGan(Network):
 
     def _adversaries(self, width: int, device: str, rng: np.random.Generator) -> Adversaries:
         """Build generator and critic."""
-        from .critic import Critic
-        from .gan import Adversaries, tanh_layers, xavier
+        from .networks.critic import Critic
+        from .networks.gan import Adversaries, tanh_layers, xavier
 
         sizes = [self.noise + width, *[self.hidden] * 3, width]
         generator, critic = initialised(

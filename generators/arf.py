@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget, Checkpoint
+from ..bench.contracts import Budget
 from ..bench.schema import Schema
-from .adversarial import grow
 from .common import (
     NotPrivate,
     check_at_least,
@@ -28,9 +27,9 @@ from .common import (
     from_column_values,
     to_values,
 )
-from .leaf_densities import LeafDensity
-from .leaves import Leaves
-from .training import NoCheckpoint
+from .forests.adversarial import grow
+from .forests.leaf_densities import LeafDensity
+from .forests.leaves import Leaves
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -69,8 +68,6 @@ class Arf(NotPrivate):
     own_share : float
         > 0: share of the rows that a number with a share of its own has.
     """
-
-    checkpoint: Checkpoint = NoCheckpoint()
 
     def __init__(
         self,

@@ -32,13 +32,13 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, fixed_columns
-from .subcolumns import UNKNOWN, SubColumns
-from .training import Batches, Network, device_of, initialised, seeded, train
+from .networks.training import Batches, Network, device_of, initialised, seeded, train
+from .views.subcolumns import UNKNOWN, SubColumns
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .anyorder import AnyOrder
+    from .networks.anyorder import AnyOrder
 
 HELD = 10  # one row in ten stops the training
 STOPS, SLOWS = 4, 2  # epochs without a better loss that end the training, or slow it
@@ -120,8 +120,8 @@ class Autoregressive(Network):
     def _trained(self, codes: Tensor, rng: np.random.Generator) -> AnyOrder:
         import torch
 
-        from .anyorder import AnyOrder
-        from .patience import Patience
+        from .networks.anyorder import AnyOrder
+        from .networks.patience import Patience
 
         sizes = self.sub_columns_.sizes[self.varied_].tolist()
         owners = self.owners_ = self.sub_columns_.owners[self.varied_]

@@ -9,8 +9,6 @@ import pandas as pd
 
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
-from .belief_network import BeliefNetwork
-from .cells import NOWHERE, Cells
 from .common import (
     NotPrivate,
     check_at_least,
@@ -19,7 +17,9 @@ from .common import (
     fixed_columns,
     from_column_values,
 )
-from .structures import Families, best_forest, climb
+from .distributions.belief_network import BeliefNetwork
+from .distributions.structures import Families, best_forest, climb
+from .views.cells import NOWHERE, Cells
 
 STRUCTURES = ("hill_climb", "tree")
 

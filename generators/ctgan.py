@@ -24,15 +24,15 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, column_values, fixed_columns
-from .modes import ModeRows
+from .networks.training import Network, device_of, initialised, seeded, train
 from .selection import by_selection
-from .tensors import chunks
-from .training import Network, device_of, initialised, seeded, train
+from .views.blocks import chunks
+from .views.modes import ModeRows
 
 if TYPE_CHECKING:
     from torch import Generator
 
-    from .gan import Adversaries
+    from .networks.gan import Adversaries
 
 TEMPERATURE = 0.2  # of the Gumbel softmax
 PENALTY = 10.0  # weight of the critic's gradients
@@ -119,8 +119,8 @@ class Ctgan(Network):
         """Train on encoded rows."""
         import torch
 
-        from .asking import Asking, Rows
-        from .gan import activated, gumbel, misses
+        from .networks.asking import Asking, Rows
+        from .networks.gan import activated, gumbel, misses
 
         device = device_of(self.device)
         draws = seeded(rng, device)
@@ -168,8 +168,8 @@ class Ctgan(Network):
 
     def _adversaries(self, width: int, asks: int, rng: np.random.Generator) -> Adversaries:
         """Build generator and critic."""
-        from .critic import Critic
-        from .gan import Adversaries, ResidualGenerator
+        from .networks.critic import Critic
+        from .networks.gan import Adversaries, ResidualGenerator
 
         hidden = [self.hidden] * 2
         generator, critic = initialised(

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .denoising import Denoising, steady_times
+from .networks.denoising import Denoising, steady_times
 from .selection import by_selection
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from .scaled import Asked
+    from .views.scaled import Asked
 
 
 class FlowMatching(Denoising):
@@ -42,14 +42,14 @@ class FlowMatching(Denoising):
     def _losses(
         self, network: Any, numbers: Tensor, places: Tensor, draws: Generator
     ) -> tuple[Tensor, Tensor]:
-        from .flow import losses
+        from .networks.flow import losses
 
         time = steady_times(len(numbers), draws)
         noise = self._noise(len(numbers), draws)
         return losses(network, self.scaled_.blocks, (numbers, places), time, noise)
 
     def _draw(self, n: int, asked: Asked | None, draws: Generator) -> tuple[Tensor, Tensor]:
-        from .flow import carried
+        from .networks.flow import carried
 
         network, blocks = self.networks_["network"], self.scaled_.blocks
         return carried(network, blocks, self._noise(n, draws), self.sampling_steps)

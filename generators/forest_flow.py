@@ -11,15 +11,14 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget, Checkpoint
+from ..bench.contracts import Budget
 from ..bench.schema import Schema
-from .boosting import Boosting, predicted
-from .classes import Classes
 from .common import NotPrivate, check_at_least, check_rows, draw_in_passes, fixed_columns
-from .cube import CORNERS, SCALES, Cube
-from .forest_processes import Flow, Process, VariancePreserving
+from .forests.boosting import Boosting, predicted
+from .forests.processes import Flow, Process, VariancePreserving
 from .selection import by_selection
-from .training import NoCheckpoint
+from .views.classes import Classes
+from .views.cube import CORNERS, SCALES, Cube
 
 MOST_NUMBERS = 2**28  # in the noisy rows of one time and class
 
@@ -67,8 +66,6 @@ class ForestFlow(NotPrivate):
     classes : int
         Most categories of a target whose classes have models of their own, >= 1.
     """
-
-    checkpoint: Checkpoint = NoCheckpoint()
 
     def __init__(
         self,

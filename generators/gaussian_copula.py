@@ -23,7 +23,7 @@ from .common import (
     from_column_values,
     to_values,
 )
-from .scales import Marginal
+from .views.scales import Marginal
 
 
 class GaussianCopula(NotPrivate):

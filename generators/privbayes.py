@@ -30,11 +30,11 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.ledger import Event
 from ..bench.schema import Schema
-from .allowance import Allowance
-from .cells import draw_cells
 from .common import check_at_least
-from .domain import discretise, not_finite
-from .parents import SCORES, SENSITIVITY, Node, Scores, candidates, combined
+from .distributions.parents import SCORES, SENSITIVITY, Node, Scores, candidates, combined
+from .privacy.allowance import Allowance
+from .views.cells import draw_cells
+from .views.domain import discretise, not_finite
 
 ROWS_SHARE = 0.05  # of what is spent before marginals, for the number of rows
 

@@ -13,9 +13,8 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget, Checkpoint
+from ..bench.contracts import Budget
 from ..bench.schema import Schema
-from .cells import NOWHERE, Cells, draw_cells
 from .common import (
     NotPrivate,
     check_at_least,
@@ -24,9 +23,9 @@ from .common import (
     fixed_columns,
     from_column_values,
 )
-from .mixtures import Layout, Mixture, StochasticEm, learn
-from .scales import Marginal
-from .training import NoCheckpoint
+from .distributions.mixtures import Layout, Mixture, StochasticEm, learn
+from .views.cells import NOWHERE, Cells, draw_cells
+from .views.scales import Marginal
 
 FEW = 50  # distinct numbers up to which each is a category, as in TabPC
 
@@ -61,8 +60,6 @@ class ShallowMixture(NotPrivate):
     max_cells : int
         Categories of a column beyond so many share one cell, and its distribution, >= 1.
     """
-
-    checkpoint: Checkpoint = NoCheckpoint()
 
     def __init__(
         self,

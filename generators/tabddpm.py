@@ -26,17 +26,16 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, column_values, fixed_columns
-from .mixed import Mixed
-from .scales import NormalScores
+from .networks.training import Batches, Network, device_of, initialised, seeded, train
 from .selection import by_selection
-from .subcolumns import UNKNOWN, Distinct
-from .tensors import Blocks
-from .training import Batches, Network, device_of, initialised, seeded, train
+from .views.blocks import Blocks
+from .views.mixed import Mixed
+from .views.scales import NormalScores
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .ddpm import Denoiser, Process
+    from .networks.ddpm import Denoiser, Process
 
 CHUNK = 4096  # rows drawn at a time
 ENTRIES = 2**24  # of a tensor, most; rows of very many categories are taken in parts
@@ -143,8 +142,8 @@ class TabDdpm(Network):
     def _trained(self, rows: Sequence[Tensor], rng: np.random.Generator) -> Denoiser:
         import torch
 
-        from .ddpm import Denoiser
-        from .networks import slow_down
+        from .networks.ddpm import Denoiser
+        from .networks.learning import slow_down
 
         process, numbers = self._process(), self.range_.shape[1]
         width = self.blocks_.width
@@ -182,8 +181,8 @@ class TabDdpm(Network):
     def _process(self) -> Process:
         import torch
 
-        from .ddpm import Process, cosine
-        from .multinomial import Codes
+        from .networks.ddpm import Process, cosine
+        from .networks.multinomial import Codes
 
         lowest, highest = torch.from_numpy(self.range_).to(self.device_)
         return Process(Codes(self.blocks_), cosine(self.times), lowest, highest)
@@ -221,10 +220,10 @@ class TabDdpm(Network):
     def _asked(self, fixed: Mapping[str, pd.Series], rng: np.random.Generator) -> np.ndarray:
         """Return the labels asked for; any label for a class that no training row has."""
         target = self.mixed_.schema[self.mixed_.schema.target or ""]
-        known = Distinct(self.mixed_.variables[self.label_ or 0].values)
-        labels = known.codes(column_values(target, fixed[target.name]))[:, 0]
+        known = self.mixed_.variables[self.label_ or 0]
+        labels = known.find(column_values(target, fixed[target.name]))
         drawn = rng.choice(len(self.shares_), size=len(labels), p=self.shares_)
-        return np.where(labels == UNKNOWN, drawn, labels)
+        return np.where(labels < 0, drawn, labels)
 
     def _drawn(self, labels: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
         """Draw a row for every label."""

@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 
 from .common import fixed_columns
-from .denoising import Denoising, steady_times
-from .scaled import Asked, Scaled
+from .networks.denoising import Denoising, steady_times
+from .views.scaled import Asked, Scaled
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -32,7 +32,7 @@ class TabDiff(Denoising):
     """Joint diffusion with learned schedules; parameters as in ``Denoising``."""
 
     def _network(self, scaled: Scaled) -> Any:
-        from .joint_diffusion import Diffusion
+        from .networks.joint_diffusion import Diffusion
 
         numbers, codes = len(scaled.mixed.numeric), len(scaled.mixed.variables)
         return Diffusion(self._denoiser(scaled), numbers, codes)
@@ -42,7 +42,7 @@ class TabDiff(Denoising):
     ) -> tuple[Tensor, Tensor]:
         import torch
 
-        from .joint_diffusion import losses
+        from .networks.joint_diffusion import losses
 
         time = steady_times(len(numbers), draws)
         noise = torch.randn(numbers.shape, generator=draws, device=draws.device)
@@ -54,7 +54,7 @@ class TabDiff(Denoising):
         return 1 - done
 
     def _draw(self, n: int, asked: Asked | None, draws: Generator) -> tuple[Tensor, Tensor]:
-        from .joint_solver import Solver
+        from .networks.joint_solver import Solver
 
         network, blocks = self.networks_["network"], self.scaled_.blocks
         return Solver(network, blocks, self.sampling_steps, draws, asked).rows(n)

@@ -27,11 +27,11 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows
-from .learning import Best, Falling, Learning, steps_of
-from .scaled import Scaled
+from .networks.learning import Best, Falling, Learning, steps_of
+from .networks.training import Batches, Network, device_of, initialised, seeded
+from .networks.training import train as run
 from .selection import by_selection
-from .training import Batches, Network, device_of, initialised, seeded
-from .training import train as run
+from .views.scaled import Scaled
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -101,21 +101,21 @@ class TabSyn(Network):
     def __init__(
         self,
         width: int = 4,
-        layers: int = 2,
-        factor: int = 32,
-        hidden: int = 1024,
+        layers: int = 1,
+        factor: int = 8,
+        hidden: int = 256,
         vae_epochs: int = 4000,
-        vae_steps: int | None = None,
-        vae_batch: int = 4096,
-        vae_learning_rate: float = 1e-3,
-        vae_patience: int = 10,
+        vae_steps: int | None = 1500,
+        vae_batch: int = 256,
+        vae_learning_rate: float = 3e-3,
+        vae_patience: int = 0,
         beta: float = 1e-2,
-        beta_patience: int = 10,
+        beta_patience: int = 0,
         epochs: int = 10_001,
-        steps: int | None = None,
-        batch: int = 4096,
-        learning_rate: float = 1e-3,
-        patience: int = 20,
+        steps: int | None = 3000,
+        batch: int = 256,
+        learning_rate: float = 2e-3,
+        patience: int = 0,
         sampling_steps: int = 50,
         device: str = "auto",
     ) -> None:
@@ -142,7 +142,7 @@ class TabSyn(Network):
         self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
     ) -> Self:
         """Train the autoencoder, then the diffusion of its latents."""
-        from .latent_diffusion import Latents
+        from .networks.latent_diffusion import Latents
 
         self._check()
         check_rows(train)
@@ -180,7 +180,7 @@ class TabSyn(Network):
     def _autoencoding(self, rows: Rows, draws: Generator, rng: np.random.Generator) -> Phase:
         import torch
 
-        from .column_vae import ColumnVae, divergence, misses
+        from .networks.column_vae import ColumnVae, divergence, misses
 
         blocks, device = self.scaled_.blocks, draws.device
         n, columns = len(rows[0]), sum(part.shape[1] for part in rows)
@@ -223,8 +223,8 @@ class TabSyn(Network):
     ) -> Phase:
         import torch
 
-        from .denoisers import TimedPerceptron
-        from .latent_diffusion import Latents, loss
+        from .networks.latent_diffusion import Latents, loss
+        from .networks.tokens import TimedPerceptron
 
         device = draws.device
         inputs = sum(part.shape[1] for part in rows) * self.width
@@ -259,8 +259,7 @@ class TabSyn(Network):
     def _rows(self, n: int, rng: np.random.Generator) -> pd.DataFrame:
         import torch
 
-        from .denoisers import likeliest
-        from .latent_diffusion import drawn
+        from .networks.latent_diffusion import drawn
 
         scaled, latents, networks = self.scaled_, self.latents_, self.networks_
         draws = seeded(rng, scaled.blocks.device)
@@ -271,6 +270,6 @@ class TabSyn(Network):
             made = drawn(networks["diffusion"], unit, self.sampling_steps, draws)
             vectors = latents.unscaled(made).unflatten(1, (-1, self.width))
             numbers, logits = networks["vae"].decode(vectors)
-            return numbers, likeliest(scaled.blocks, logits)
+            return numbers, scaled.blocks.likeliest(logits)
 
         return scaled.drawn(n, draw)

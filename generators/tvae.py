@@ -17,10 +17,10 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least
-from .modes import ModeRows
+from .networks.training import Batches, Network, device_of, initialised, seeded, train
 from .selection import by_selection
-from .tensors import chunks
-from .training import Batches, Network, device_of, initialised, seeded, train
+from .views.blocks import chunks
+from .views.modes import ModeRows
 
 if TYPE_CHECKING:
     from torch import Generator
@@ -91,7 +91,7 @@ class Tvae(Network):
         """Train on encoded rows."""
         import torch
 
-        from .mode_autoencoder import ModeAutoencoder
+        from .networks.mode_autoencoder import ModeAutoencoder
 
         device = device_of(self.device)
         draws = seeded(rng, device)

@@ -10,10 +10,10 @@ from syntharena.bench import models
 from syntharena.bench.contracts import Budget
 from syntharena.bench.probes import schemas, table
 from syntharena.bench.schema import Column, Schema
-from syntharena.generators.adversarial import grow
 from syntharena.generators.arf import Arf
-from syntharena.generators.leaf_densities import LeafDensity
-from syntharena.generators.leaves import Leaves
+from syntharena.generators.forests.adversarial import grow
+from syntharena.generators.forests.leaf_densities import LeafDensity
+from syntharena.generators.forests.leaves import Leaves
 
 CHANCE = 1e-4  # p-value below which a test of a random table fails
 

@@ -22,9 +22,9 @@ from syntharena.bench.probes import schemas, table
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.dp_marginals import DpMarginals
 from syntharena.generators.dpgan import DpGan
-from syntharena.generators.dpsgd import Descent
-from syntharena.generators.noise import discrete_laplace
 from syntharena.generators.pategan import PateGan
+from syntharena.generators.privacy.dpsgd import Descent
+from syntharena.generators.privacy.noise import discrete_laplace
 
 BUDGET = Budget(1.0)
 SMALL = {"hidden": 2, "noise": 2}  # networks whose fits take a moment

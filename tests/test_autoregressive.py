@@ -12,13 +12,13 @@ from truths import COUNTRIES, TRUTHS
 from syntharena.bench import check, config, models
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
-from syntharena.generators import training
 from syntharena.generators.autoregressive import Autoregressive, rows_of_a_batch
-from syntharena.generators.subcolumns import UNKNOWN, Dates, Digits, Distinct, SubColumns
+from syntharena.generators.networks import training
+from syntharena.generators.views.subcolumns import UNKNOWN, Dates, Digits, Distinct, SubColumns
 
 torch = pytest.importorskip("torch")
-anyorder = pytest.importorskip("syntharena.generators.anyorder")
-patience = pytest.importorskip("syntharena.generators.patience")
+anyorder = pytest.importorskip("syntharena.generators.networks.anyorder")
+patience = pytest.importorskip("syntharena.generators.networks.patience")
 
 CHANCE = 1e-4  # p-value below which a test of random draws fails
 

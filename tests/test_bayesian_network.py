@@ -13,11 +13,10 @@ from truths import TRUTHS
 
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
-from syntharena.generators import belief_network
 from syntharena.generators.bayesian_network import BayesianNetwork
-from syntharena.generators.belief_network import BeliefNetwork
-from syntharena.generators.cells import NOWHERE, Cells, draw_cells
-from syntharena.generators.structures import (
+from syntharena.generators.distributions import belief_network
+from syntharena.generators.distributions.belief_network import BeliefNetwork
+from syntharena.generators.distributions.structures import (
     Families,
     arrows_of,
     best_forest,
@@ -25,6 +24,7 @@ from syntharena.generators.structures import (
     parents_first,
     reachable,
 )
+from syntharena.generators.views.cells import NOWHERE, Cells, draw_cells
 
 CHANCE = 1e-4  # p-value below which a test of a random table fails
 WITHIN = {  # the largest errors; those of independent columns in comments

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from syntharena.generators.tensors import Blocks
+from syntharena.generators.views.blocks import Blocks
 
 torch = pytest.importorskip("torch")
 
-from syntharena.generators import flow  # noqa: E402 - needs torch
+from syntharena.generators.networks import flow  # noqa: E402 - needs torch
 
 CHANCE = 1e-4  # p-value below which a test of random numbers fails
 

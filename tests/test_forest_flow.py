@@ -13,11 +13,12 @@ from syntharena.bench import models
 from syntharena.bench.contracts import Budget
 from syntharena.bench.probes import schemas, table
 from syntharena.bench.schema import Column, Schema
-from syntharena.generators import boosting
-from syntharena.generators.boosting import Boosting, pack, predicted
-from syntharena.generators.cube import Cube, MinMax, digits, dummies
 from syntharena.generators.forest_flow import ForestFlow
-from syntharena.generators.forest_processes import EARLIEST, Flow, VariancePreserving
+from syntharena.generators.forests import boosting
+from syntharena.generators.forests.boosting import Boosting, pack, predicted
+from syntharena.generators.forests.processes import EARLIEST, Flow, VariancePreserving
+from syntharena.generators.views.cube import Cube, digits, dummies
+from syntharena.generators.views.scales import Range
 
 CHANCE = 1e-4  # p-value below which a test of a random table fails
 SMALL = {"times": 3, "trees": 3, "depth": 3, "points": 500, "min_rows": 1, "bins": 16}
@@ -109,7 +110,7 @@ def test_missing_numbers_are_filled_by_known_ones_and_stay_missing():
 
 
 def test_numbers_beyond_the_ends_of_a_range_are_those_of_the_ends():
-    scale = MinMax.of(np.array([[2.0], [np.nan], [10.0]]))
+    scale = Range.of(np.array([[2.0], [np.nan], [10.0]]), -1.0, 1.0)
     assert scale.scaled(np.array([[2.0], [6.0], [10.0]])).ravel().tolist() == [-1, 0, 1]
     assert scale.numbers(np.array([[-3.0], [0.5], [1.2]])).ravel().tolist() == [2, 8, 10]
 

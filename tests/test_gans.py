@@ -15,18 +15,18 @@ from syntharena.bench.schema import Column, Schema
 from syntharena.generators.adsgan import AdsGan, distance_weights
 from syntharena.generators.common import draw_in_passes
 from syntharena.generators.ctgan import Ctgan
-from syntharena.generators.mixed import Mixed
-from syntharena.generators.tensors import Blocks
 from syntharena.generators.tvae import Tvae
+from syntharena.generators.views.blocks import Blocks
+from syntharena.generators.views.mixed import Mixed
 
 torch = pytest.importorskip("torch")
 
 from torch.nn import functional  # noqa: E402 - needs torch
 
-from syntharena.generators.asking import Asking, Rows  # noqa: E402
-from syntharena.generators.critic import Beside, Critic, CriticNoise  # noqa: E402
-from syntharena.generators.gan import ResidualGenerator, activated, gumbel, misses  # noqa: E402
-from syntharena.generators.mode_autoencoder import ModeAutoencoder  # noqa: E402
+from syntharena.generators.networks.asking import Asking, Rows  # noqa: E402
+from syntharena.generators.networks.critic import Beside, Critic, CriticNoise  # noqa: E402
+from syntharena.generators.networks.gan import ResidualGenerator, activated, gumbel, misses  # noqa: E402
+from syntharena.generators.networks.mode_autoencoder import ModeAutoencoder  # noqa: E402
 
 CHANCE = 1e-4  # p-value below which a test of random numbers fails
 SMOKE = {

@@ -27,7 +27,6 @@ from syntharena.generators.arf import Arf
 from syntharena.generators.bayesian_network import BayesianNetwork
 from syntharena.generators.cart import Cart
 from syntharena.generators.common import Atoms, category_vectors
-from syntharena.generators.domain import public_codes
 from syntharena.generators.dp_marginals import DpMarginals
 from syntharena.generators.fresh_real import FreshReal
 from syntharena.generators.gaussian_copula import GaussianCopula
@@ -38,6 +37,7 @@ from syntharena.generators.privbayes import PrivBayes
 from syntharena.generators.shallow_mixture import ShallowMixture
 from syntharena.generators.smote import Smote
 from syntharena.generators.train_copy import TrainCopy
+from syntharena.generators.views.domain import public_codes
 
 NOT_PRIVATE = [TrainCopy, FreshReal, Independent, GaussianCopula, Cart, Smote]
 NOT_PRIVATE += [Arf, BayesianNetwork, ShallowMixture]

@@ -10,8 +10,8 @@ from sklearn.mixture import BayesianGaussianMixture
 
 from syntharena.bench.probes import schemas, table
 from syntharena.bench.schema import Column, Schema
-from syntharena.generators.mixture import POINTS, Mixture, Points, Priors
-from syntharena.generators.modes import ModeRows, Modes
+from syntharena.generators.views.modes import ModeRows, Modes
+from syntharena.generators.views.normal_mixtures import POINTS, Mixture, Points, Priors
 
 CHANCE = 1e-4  # p-value below which a test of random numbers fails
 UNIT = Priors(concentration=1e-3, mean_strength=1.0, variance=1.0)

@@ -12,10 +12,10 @@ from truths import TRUTHS
 from syntharena.bench import models
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
-from syntharena.generators import mixtures
-from syntharena.generators.cells import NOWHERE
-from syntharena.generators.mixtures import Layout, Mixture, StochasticEm
+from syntharena.generators.distributions import mixtures
+from syntharena.generators.distributions.mixtures import Layout, Mixture, StochasticEm
 from syntharena.generators.shallow_mixture import ShallowMixture
+from syntharena.generators.views.cells import NOWHERE
 
 CHANCE = 1e-4  # p-value below which a test of a random table fails
 WITHIN = {  # the largest errors; those of independent columns in comments

@@ -12,13 +12,13 @@ from truths import TRUTHS
 from syntharena.bench import check, config, models
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
-from syntharena.generators import training
+from syntharena.generators.networks import training
 from syntharena.generators.tabddpm import TabDdpm
-from syntharena.generators.tensors import Blocks
+from syntharena.generators.views.blocks import Blocks
 
 torch = pytest.importorskip("torch")
-ddpm = pytest.importorskip("syntharena.generators.ddpm")
-multinomial = pytest.importorskip("syntharena.generators.multinomial")
+ddpm = pytest.importorskip("syntharena.generators.networks.ddpm")
+multinomial = pytest.importorskip("syntharena.generators.networks.multinomial")
 
 SMOKE = {"steps": 2, "batch": 32, "hidden": [8], "times": 3}
 CHANCE = 1e-4  # p-value below which a test of random draws fails

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from syntharena.generators.scaled import Asked
-from syntharena.generators.tensors import Blocks
+from syntharena.generators.views.blocks import Blocks
+from syntharena.generators.views.scaled import Asked
 
 torch = pytest.importorskip("torch")
 
-from syntharena.generators import edm, joint_diffusion  # noqa: E402 - needs torch
-from syntharena.generators.joint_solver import Solver  # noqa: E402 - needs torch
+from syntharena.generators.networks import edm, joint_diffusion  # noqa: E402 - needs torch
+from syntharena.generators.networks.joint_solver import Solver  # noqa: E402 - needs torch
 
 CHANCE = 1e-4  # p-value below which a test of random numbers fails
 CODES, NO_CODES = Blocks((2, 2, 2)), Blocks(())

@@ -6,12 +6,11 @@ from truths import TRUTHS
 
 from syntharena.bench.contracts import Budget
 from syntharena.generators.tabsyn import TabSyn
-from syntharena.generators.tensors import Blocks
+from syntharena.generators.views.blocks import Blocks
 
 torch = pytest.importorskip("torch")
 
-from syntharena.generators import column_vae, latent_diffusion  # noqa: E402 - needs torch
-from syntharena.generators.denoisers import likeliest  # noqa: E402 - needs torch
+from syntharena.generators.networks import column_vae, latent_diffusion  # noqa: E402 - needs torch
 
 BLOCKS = Blocks((3, 4))
 SHORT = {"layers": 0, "hidden": 32, "vae_batch": 128, "batch": 128, "vae_steps": 200, "steps": 100}
@@ -83,7 +82,10 @@ def test_of_one_row_the_latents_are_finite():
 def test_the_loss_of_normal_latents_is_that_of_noise():
     """Of normal latents the linear guess is the best one, so a network that adds 0 loses 1."""
     clean = 0.5 * torch.randn(20_000, 3, generator=seeded(1))
-    noise, log = torch.randn(20_000, 3, generator=seeded(2)), torch.randn(20_000, generator=seeded())
+    noise, log = (
+        torch.randn(20_000, 3, generator=seeded(2)),
+        torch.randn(20_000, generator=seeded()),
+    )
     found = latent_diffusion.loss(lambda vectors, time: 0 * vectors, clean, noise, log)
     assert found.item() == pytest.approx(1, abs=0.02)
     unit = torch.randn(4000, 3, generator=seeded(3))

@@ -11,10 +11,11 @@ from syntharena.bench import models
 from syntharena.bench.contracts import Budget
 from syntharena.bench.probes import schemas, table
 from syntharena.bench.schema import Column, Schema
-from syntharena.generators import training
-from syntharena.generators.mixed import Mixed
-from syntharena.generators.scales import NormalScores, Standard
+from syntharena.generators.common import NoCheckpoint
+from syntharena.generators.networks import training
 from syntharena.generators.selection import by_selection
+from syntharena.generators.views.mixed import Mixed
+from syntharena.generators.views.scales import NormalScores, Standard
 
 torch = pytest.importorskip("torch")
 
@@ -98,7 +99,7 @@ def test_a_loss_that_is_no_number_ends_the_training():
             30,
             {},
             progress=lambda *args, **losses: None,
-            checkpoint=training.NoCheckpoint(),
+            checkpoint=NoCheckpoint(),
         )
 
 
