@@ -104,7 +104,7 @@ def test_the_autoencoder_leads_rows_there_and_back():
     with torch.no_grad():
         means, _ = generator.networks_["vae"].encode(numbers, places)
         found, logits = generator.networks_["vae"].decode(means)
-    assert torch.equal(likeliest(generator.scaled_.blocks, logits), places)
+    assert torch.equal(generator.scaled_.blocks.likeliest(logits), places)
     assert (found - numbers).abs().mean() < 0.1
     assert [step for step, _, found in losses if "misses" in found] == list(range(20, 201, 20))
     assert [step for step, _, found in losses if "diffusion" in found] == list(range(220, 301, 20))
