@@ -131,7 +131,9 @@ class Ctgan(Network):
         if asked_blocks.width:
             having = Rows(places[:, : len(asked_blocks.sizes)], asked_blocks)
             asking = Asking(torch.log1p(having.counts.double()), asked_blocks)
-            self.asking_ = Asking(having.counts.double().cpu(), self.rows_.discrete_blocks())
+            counts = having.counts.double().cpu()
+            self.asking_ = Asking(counts, self.rows_.discrete_blocks())
+            self.counts_ = counts.numpy()
 
         def real_rows() -> tuple[Any, Any]:
             """Draw what is asked for, if anything, and training rows that have it."""
@@ -205,7 +207,7 @@ class Ctgan(Network):
             column = schema.columns[variable.position]
             if column.name in fixed:
                 codes = variable.find(column_values(column, fixed[column.name]))
-                counts = self.asking_.weights.numpy()[start + codes]
+                counts = self.counts_[start + codes]
                 better = (codes >= 0) & (counts < rarest)
                 wanted[better], rarest[better] = (start + codes)[better], counts[better]
         return wanted

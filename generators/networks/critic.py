@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -45,7 +46,7 @@ class Beside(nn.Module):
         Where m is less than n, the places are those of the first m rows, the next m, and so on.
         """
         dense = self.dense(numbers)
-        if places is None:
+        if places is None or self.rows is None:
             return dense
         told = functional.embedding_bag(places, self.rows, mode="sum")
         return (dense.view(-1, *told.shape) + told).view(dense.shape)
@@ -93,6 +94,8 @@ class Critic(nn.Module):
     dropout : float
         Share of hidden units that is left out, in [0, 1).
     """
+
+    offsets: Tensor
 
     def __init__(
         self,
@@ -149,7 +152,8 @@ class Critic(nn.Module):
                 slopes.append(steep * kept[position] if kept else steep)
                 entered = layer(entered * slopes[-1])
         upstream = torch.ones_like(entered)
-        for layer, steep in zip(reversed(self.layers), reversed(slopes), strict=True):
+        layers: list[Any] = list(self.layers)
+        for layer, steep in zip(layers[::-1], slopes[::-1], strict=True):
             upstream = (upstream @ layer.weight) * steep
         return upstream @ self.entry.dense.weight
 

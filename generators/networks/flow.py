@@ -100,13 +100,13 @@ def carried(
         means, logits = averages(network, numbers, rows, time)
         return (means - numbers) / (1 - time), (blocks.shares(logits) - rows) / (1 - time)
 
-    state = noise
+    state = list(noise)
     for now, then in itertools.pairwise(times(steps).to(device).split(1)):
-        first = slopes(*state, now)
-        ahead = tuple(x + (then - now) * s for x, s in zip(state, first, strict=True))
-        second = slopes(*ahead, then)
-        state = tuple(
+        first = slopes(state[0], state[1], now)
+        ahead = [x + (then - now) * s for x, s in zip(state, first, strict=True)]
+        second = slopes(ahead[0], ahead[1], then)
+        state = [
             x + (then - now) * (s + later) / 2
             for x, s, later in zip(state, first, second, strict=True)
-        )
+        ]
     return state[0], blocks.likeliest(state[1])

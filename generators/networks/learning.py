@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..common import check_at_least
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
+
+Network = TypeVar("Network", bound="Module")
 
 
 def steps_of(steps: int | None, epochs: int, per_pass: int) -> int:
@@ -160,7 +162,7 @@ class Learning:
         self.steps, self.sum = state["pass"]
 
 
-class Best:
+class Best(Generic[Network]):
     """The weights at which a loss was lowest; the first ones until a pass is over.
 
     Parameters
@@ -169,7 +171,7 @@ class Best:
         What learns.
     """
 
-    def __init__(self, network: Module) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
         self.kept = copy.deepcopy(network)
         self.loss = math.inf
@@ -224,7 +226,8 @@ class Average:
         self.updates += 1
         share = (1 - self.decay) / (1 - self.decay**self.updates)
         with torch.no_grad():
-            torch._foreach_lerp_(_numbers(self.kept), _numbers(self.network), share)
+            for kept, new in zip(_numbers(self.kept), _numbers(self.network), strict=True):
+                kept.lerp_(new, share)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the average and how much it has seen."""

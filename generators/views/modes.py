@@ -64,8 +64,8 @@ class Modes:
         shares = np.where(found.shares > threshold, found.shares, 0.0)
         order = np.argsort(np.where(shares > 0, found.means, np.inf), axis=1)
         parts = (shares, found.means * scales + centres, np.sqrt(found.variances) * scales)
-        sorted_ = (np.take_along_axis(part, order, axis=1) for part in parts)
-        return cls(*sorted_, np.isnan(numbers).any(axis=0))
+        shares, means, deviations = (np.take_along_axis(part, order, axis=1) for part in parts)
+        return cls(shares, means, deviations, np.isnan(numbers).any(axis=0).reshape(-1))
 
     @property
     def counts(self) -> np.ndarray:
