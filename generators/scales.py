@@ -160,3 +160,33 @@ class Range:
     def numbers(self, scaled: np.ndarray) -> np.ndarray:
         """Return the numbers of any scaled ones."""
         return scaled * self.reach + self.least
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Every column in (0, 1) by its ranks: the levels of its normal scores.
+
+    Parameters
+    ----------
+    scores : NormalScores
+        Of the columns.
+    """
+
+    scores: NormalScores
+
+    @classmethod
+    def of(cls, numbers: np.ndarray) -> Ranks:
+        """Learn from numbers of shape (rows, columns), NaN where missing."""
+        return cls(NormalScores.of(numbers))
+
+    def scaled(self, numbers: np.ndarray) -> np.ndarray:
+        """Return ranks; NaN stays."""
+        from scipy.special import ndtr
+
+        return ndtr(self.scores.scaled(numbers))
+
+    def numbers(self, scaled: np.ndarray) -> np.ndarray:
+        """Return the numbers at any ranks in [0, 1]."""
+        from scipy.special import ndtri
+
+        return self.scores.numbers(ndtri(scaled))
