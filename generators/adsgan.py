@@ -14,16 +14,17 @@ them and divides by zero where one value is left; here a column of one value, in
 told apart, is left out, and weights have a mean square of 1, so that ``identifiability`` weighs the
 same whatever the table. Choices where the paper leaves one:
 
-- Numbers lie in [0, 1] by their extremes and end in a sigmoid, as in the authors' code. A discrete
-  column, and where a numeric one is missing, is a one-hot block that ends in a softmax; drawn rows
-  draw from it. Its distance is 1 between two categories.
+- Numbers lie in [0, 1] by their extremes and end in a sigmoid, as in the authors' code; or, by
+  ``scale``, by their ranks, because no sigmoid reaches an extreme that most rows share.
+- A discrete column, and where a numeric one is missing, is a one-hot block that ends in a softmax;
+  drawn rows draw from it. Its distance is 1 between two categories.
 - A missing number stands at the middle.
 - Synthetic rows are made in passes over the training rows, each with noise of its own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -35,13 +36,14 @@ from .networks.training import Network, device_of, initialised, seeded, train
 from .selection import by_selection
 from .views.blocks import Blocks, chunks
 from .views.mixed import Mixed
-from .views.scales import Range
+from .views.scales import Range, Ranks
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from .networks.gan import Adversaries
 
+SCALES: dict[str, type[Ranks | Range]] = {"ranks": Ranks, "range": Range}
 PENALTY = 10.0  # weight of the critic's gradients
 CRITIC_STEPS = 5  # for each of the generator
 BETAS = (0.5, 0.999)
@@ -67,18 +69,25 @@ class AdsGan(Network):
         Of both, > 0.
     identifiability : float
         Weight of the distance between rows and what they became (the paper's lambda), >= 0.
+    scale : {"ranks", "range"}
+        Whether numbers enter by their ranks or by their place between the extremes.
+    average : float
+        Weight of the past in the running average of the generator's weights, in [0, 1); the paper
+        has none.
     device : {"auto", "cpu", "cuda"}
         Where it is trained; rows are drawn on the CPU.
     """
 
     def __init__(
         self,
-        steps: int = 6000,
+        steps: int = 3000,
         batch: int = 128,
         hidden: int = 128,
         noise: int = 32,
         learning_rate: float = 1e-4,
         identifiability: float = 0.1,
+        scale: Literal["ranks", "range"] = "ranks",
+        average: float = 0.998,
         device: str = "auto",
     ) -> None:
         self.steps = steps
@@ -87,6 +96,8 @@ class AdsGan(Network):
         self.noise = noise
         self.learning_rate = learning_rate
         self.identifiability = identifiability
+        self.scale = scale
+        self.average = average
         self.device = device
 
     def fit(
@@ -99,10 +110,12 @@ class AdsGan(Network):
             raise ValueError(
                 f"identifiability must be >= 0, got {self.identifiability!r}; set it to 0.1"
             )
+        if self.scale not in SCALES:
+            raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}")
         check_rows(train)
         self.mixed_ = Mixed.of(train, schema)
         numbers, codes = self.mixed_.split(train)
-        self.scale_ = Range.of(numbers)
+        self.scale_ = SCALES[self.scale].of(numbers)
         scaled = self.scale_.scaled(numbers)
         weights = distance_weights(scaled, codes, self.mixed_)
         self.codes_ = codes.astype(np.int32)
@@ -146,7 +159,7 @@ class AdsGan(Network):
 
         parts = {**pair.parts, "draws": draws}
         train(step, self.steps, parts, progress=self.progress, checkpoint=self.checkpoint)
-        self.networks_ = {"generator": pair.generator.cpu(), "critic": pair.critic.cpu()}
+        self.networks_ = {"generator": pair.average.kept.cpu(), "critic": pair.critic.cpu()}
 
     def _tensors(self, device: str) -> tuple[Tensor, Tensor]:
         """Return the places and the scaled numbers of the training rows."""
@@ -172,7 +185,12 @@ class AdsGan(Network):
             rng,
         )
         return Adversaries(
-            generator, critic, learning_rate=self.learning_rate, betas=BETAS, device=device
+            generator,
+            critic,
+            learning_rate=self.learning_rate,
+            betas=BETAS,
+            average=self.average,
+            device=device,
         )
 
     def sample(

@@ -165,3 +165,33 @@ class Range:
         """Return the numbers at any scaled ones; beyond the ends, those of the ends."""
         shares = (np.clip(scaled, self.low, self.high) - self.low) / (self.high - self.low)
         return self.least + shares * self.reach
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Every column in (0, 1) by its ranks: the levels of its normal scores.
+
+    Parameters
+    ----------
+    scores : NormalScores
+        Of the columns.
+    """
+
+    scores: NormalScores
+
+    @classmethod
+    def of(cls, numbers: np.ndarray) -> Ranks:
+        """Learn from numbers of shape (rows, columns), NaN where missing."""
+        return cls(NormalScores.of(numbers))
+
+    def scaled(self, numbers: np.ndarray) -> np.ndarray:
+        """Return ranks; NaN stays."""
+        from scipy.special import ndtr
+
+        return ndtr(self.scores.scaled(numbers))
+
+    def numbers(self, scaled: np.ndarray) -> np.ndarray:
+        """Return the numbers at any ranks in [0, 1]."""
+        from scipy.special import ndtri
+
+        return self.scores.numbers(ndtri(scaled))
