@@ -265,8 +265,8 @@ def test_rows_stay_away_from_what_they_are_made_of_where_that_is_paid_for():
     taken = train.iloc[draw_in_passes(300, 300, base)].to_numpy()
     apart = []
     for weight in (0.0, 50.0):
-        settings = {"steps": 100, "identifiability": weight, "learning_rate": 1e-3}
-        generator = fitted(AdsGan, train, truth.schema, **settings)
+        settings = {"steps": 100, "average": 0.0, "learning_rate": 1e-3}
+        generator = fitted(AdsGan, train, truth.schema, identifiability=weight, **settings)
         made = generator.sample(300, rng=np.random.default_rng(1)).to_numpy()
         apart.append(np.sqrt((((made - taken) / taken.std(axis=0)) ** 2).mean()))
     assert apart[1] > 1.15 * apart[0]
@@ -378,7 +378,7 @@ def test_ctgan_draws_a_rare_category_that_it_is_asked_for():
     """2 rows in 100 are of the rare kind, and their sizes are elsewhere."""
     truth = TRUTHS["rare"]
     train = truth.draw(2000, np.random.default_rng(0))
-    size = {"least_steps": 500, "batch": 200, "pack": 10, "hidden": 64, "noise": 32}
+    size = {"least_steps": 500, "batch": 200, "hidden": 64, "noise": 32, "average": 0.0}
     generator = fitted(Ctgan, train, truth.schema, learning_rate=1e-3, **size)
     free = truth.errors(generator.sample(4000, rng=np.random.default_rng(0)))
     assert free["share"] < 0.5
