@@ -8,11 +8,8 @@ generator, whose loss is less by ``identifiability`` times its distance from the
 them all, and every synthetic row is a function of one of them. The distance is an average over
 rows: it keeps no single row from coming back, and nothing here is differentially private.
 
-In the distance a column is divided by its entropy, so that rare values count more: of its
-categories, or of ten equal bins of its numbers. The authors' code rounds numbers before it counts
-them and divides by zero where one value is left; here a column of one value, in which nobody can be
-told apart, is left out, and weights have a mean square of 1, so that ``identifiability`` weighs the
-same whatever the table. Choices where the paper leaves one:
+The distance counts all columns alike, as in the authors' code; their entropy weights belong to the
+measure of identifiability (evaluator ``identifiability``). Choices where the paper leaves one:
 
 - Numbers lie in [0, 1] by their extremes and end in a sigmoid, as in the authors' code; or, by
   ``scale``, by their ranks, because no sigmoid reaches an extreme that most rows share.
@@ -47,7 +44,6 @@ SCALES: dict[str, type[Ranks | Range]] = {"ranks": Ranks, "range": Range}
 PENALTY = 10.0  # weight of the critic's gradients
 CRITIC_STEPS = 5  # for each of the generator
 BETAS = (0.5, 0.999)
-BINS = 10  # of a number, for its entropy
 MIDDLE = 0.5
 TINY = 1e-12  # keeps the root's slope finite
 
@@ -117,14 +113,13 @@ class AdsGan(Network):
         numbers, codes = self.mixed_.split(train)
         self.scale_ = SCALES[self.scale].of(numbers)
         scaled = self.scale_.scaled(numbers)
-        weights = distance_weights(scaled, codes, self.mixed_)
         self.codes_ = codes.astype(np.int32)
         self.scaled_ = np.nan_to_num(scaled, nan=MIDDLE).astype(np.float32)
-        self._train(weights, rng)
+        self._train(rng)
         return self
 
-    def _train(self, weights: np.ndarray, rng: np.random.Generator) -> None:
-        """Train on the rows; ``weights`` are those of the distance."""
+    def _train(self, rng: np.random.Generator) -> None:
+        """Train on the rows."""
         import torch
 
         from .networks.gan import unit_rows
@@ -133,7 +128,7 @@ class AdsGan(Network):
         draws = seeded(rng, device)
         blocks = Blocks(tuple(self.mixed_.sizes), device)
         codes, scaled = self._tensors(device)
-        stress = torch.from_numpy(weights).to(device)
+        weights = torch.from_numpy(distance_weights(self.mixed_)).to(device)
         pair = self._adversaries(len(weights), device, rng)
 
         def made(batches: int) -> tuple[Tensor, Tensor]:
@@ -152,7 +147,7 @@ class AdsGan(Network):
                 critic_loss = pair.critic.loss(real, fake, None, drawn, PENALTY)
                 pair.teach_critic(critic_loss)
             real, fake = made(1)
-            apart = ((fake - real).square() @ stress).mean().add(TINY).sqrt()
+            apart = ((fake - real).square() @ weights).mean().add(TINY).sqrt()
             scores = pair.critic.scores(pair.critic.enter(fake), [])
             pair.teach_generator(-scores.mean() - self.identifiability * apart)
             return {"critic": critic_loss, "distance": apart}
@@ -222,34 +217,15 @@ class AdsGan(Network):
         return self.mixed_.table(unscaled, places.numpy() - blocks.starts)
 
 
-def distance_weights(scaled: np.ndarray, codes: np.ndarray, mixed: Mixed) -> np.ndarray:
+def distance_weights(mixed: Mixed) -> np.ndarray:
     """Return the weight of each squared difference between rows of blocks and numbers.
-
-    Parameters
-    ----------
-    scaled : ndarray, shape (rows, numeric)
-        In [0, 1], NaN where missing.
-    codes : ndarray, shape (rows, variables)
-        Of ``mixed``.
 
     Returns
     -------
     ndarray of float32, shape (sum of mixed.sizes + numeric,)
-        The inverse of the column's squared entropy, 0 for a column of one value, in units of the
-        mean over columns, over their number; halved in a block, where two categories differ twice.
+        Equal for all columns, halved in a block, where two categories differ twice; numbers that
+        differ by their range and categories that differ add 1 if all do.
     """
-    positions = [*mixed.numeric, *(variable.position for variable in mixed.variables)]
-    binned = np.nan_to_num(np.minimum(scaled * BINS, BINS - 1), nan=BINS).astype(np.int64)
-    kept = {}  # a numeric column's bins come before the code that says where it is missing
-    for position, values in zip(positions, [*binned.T, *codes.T], strict=True):
-        kept.setdefault(position, _entropy(values))
-    entropies = np.array([kept[position] for position in range(len(mixed.schema))])
-    weights = np.where(entropies > 0, 1 / np.where(entropies > 0, entropies, 1.0) ** 2, 0.0)
-    weights = weights[positions] / (weights.sum() or 1.0)
-    numbers, blocks = np.split(weights, [len(mixed.numeric)])
-    return np.concatenate([np.repeat(blocks / 2, mixed.sizes), numbers]).astype(np.float32)
-
-
-def _entropy(codes: np.ndarray) -> float:
-    shares = np.unique(codes, return_counts=True)[1] / len(codes)
-    return float(max(0.0, -(shares * np.log(shares)).sum()))
+    parts = len(mixed.sizes) + len(mixed.numeric)
+    blocks = np.full(sum(mixed.sizes), 0.5 / parts)
+    return np.append(blocks, np.full(len(mixed.numeric), 1 / parts)).astype(np.float32)

@@ -50,6 +50,12 @@ class Arf(NotPrivate):
     - A missing value is one of these, so leaves keep where values are missing.
     - A leaf whose numbers are all equal has that number; the package spreads it over the box.
     - Normals end at the least and the largest number of the table where a box is open.
+    - ``min_split`` counts distinct rows of a bootstrap; the package splits from 5 draws on, which
+      are about 3 rows.
+    - Integers are numbers; later versions of the package take them for categories with an order,
+      and smooth the shares of categories.
+    - Leaves are pruned before the next synthetic table is drawn; the package does so at the end.
+      The last forest of all rounds is kept if it is better.
     - Categories without an order are put in a random one for each tree; the package orders them by
       the share of real rows, which is random too, for the two tables have the same shares.
 

@@ -6,7 +6,8 @@ arXiv:2410.20626. Deviations:
 - Churn goes back in time until the noise of some number has grown by 1/steps; numbers and codes
   take part at that same time. In the authors' code the time and the noise of numbers with other
   schedules differ.
-- The average of weights, not those with the lowest training loss, draws rows.
+- The last average of weights draws rows; the authors take that of the lowest training loss.
+- A repeated number stands at the mean of its normal scores.
 - Conditions are in-painted without guidance: guidance sharpens beyond the conditional distribution
   and needs a second network. See ``joint_solver`` for how exact that is.
 - Transformers normalise before each part and have no extra token.

@@ -3,16 +3,19 @@
 arXiv:2310.09656. First a variational autoencoder of the columns is trained, with a weight beta of
 its divergence that falls; then a diffusion of the means of its latents. Deviations:
 
-- What paces beta, and decides which weights are kept, is the loss on a part of the training rows
-  that the autoencoder does not learn from, numbers counted as well as codes. The authors' code
-  looks at the codes' loss on the test rows, and keeps the last encoder with the best decoder.
+- What paces beta and the autoencoder's learning rate, and decides which of its weights are kept, is
+  the loss on a part of the training rows that it does not learn from, numbers counted as well as
+  codes. The authors' code looks at the test rows, beta at their codes alone, and keeps the last
+  encoder with the best decoder.
 - Beta falls again after every so many passes without progress.
 - Latents are divided by twice their standard deviation, which makes it the 0.5 that EDM's scales
   assume; the authors divide by 2.
 - Transformers normalise before each part and have no extra token.
 - Diffusion trains for all of its passes instead of stopping after 500 without progress; either way
-  the best weights are kept.
-- Presets below ``paper`` fix the number of steps, over which learning rates and beta fall evenly.
+  the weights of the best pass are kept, by its mean loss and not, as there, by its last batch's.
+- A repeated number stands at the mean of its normal scores.
+- Presets below ``paper`` fix the number of steps, over which learning rates and beta fall evenly;
+  then the diffusion's last weights are kept.
 """
 
 from __future__ import annotations
@@ -190,7 +193,7 @@ class TabSyn(Network):
         shape = {"width": self.width, "layers": self.layers, "factor": self.factor}
         vae = initialised(lambda: ColumnVae(rows[0].shape[1], blocks, **shape), rng).to(device)
         batches = Batches(len(seen), self.vae_batch, draws)
-        total = steps_of(self.vae_steps, self.vae_epochs, batches.per_pass)
+        total = steps_of(self.vae_steps, self.vae_epochs, batches.per_epoch)
         rate = Falling(self.vae_learning_rate, total, patience=self.vae_patience, factor=VAE_FALL)
         beta = Falling(
             self.beta, total, patience=self.beta_patience, factor=BETA_FALL, lowest=LEAST_BETA
@@ -201,10 +204,10 @@ class TabSyn(Network):
             clean = rows[0][held], rows[1][held]
             with torch.no_grad():
                 missed = float(misses(blocks, *clean, vae.decode(vae.encode(*clean)[0])))
-            beta.after_pass(missed)
-            best.after_pass(missed)
+            for listener in (rate.after_pass, beta.after_pass, best.after_pass):
+                listener(missed)
 
-        learning = Learning(vae, rate, min(batches.per_pass, total), [after_pass])
+        learning = Learning(vae, rate, batches.per_epoch, [after_pass])
 
         def step(number: int) -> dict[str, Tensor]:
             chosen = seen[batches.draw()]
@@ -230,10 +233,10 @@ class TabSyn(Network):
         inputs = sum(part.shape[1] for part in rows) * self.width
         network = initialised(lambda: TimedPerceptron(inputs, self.hidden), rng).to(device)
         batches = Batches(len(rows[0]), self.batch, draws)
-        total = steps_of(self.steps, self.epochs, batches.per_pass)
+        total = steps_of(self.steps, self.epochs, batches.per_epoch)
         rate = Falling(self.learning_rate, total, patience=self.patience, factor=FALL)
-        best = Best(network)
-        learning = Learning(network, rate, min(batches.per_pass, total), [best.after_pass])
+        best = Best(network, last=self.steps is not None)
+        learning = Learning(network, rate, batches.per_epoch, [rate.after_pass, best.after_pass])
         encoded: list[Tensor] = []  # once the autoencoder has been trained
 
         def step(number: int) -> dict[str, Tensor]:

@@ -56,7 +56,7 @@ class Tvae(Network):
 
     def __init__(
         self,
-        epochs: int = 60,
+        epochs: int = 150,
         least_steps: int = 3000,
         batch: int = 500,
         hidden: int = 128,
@@ -103,12 +103,15 @@ class Tvae(Network):
         adam = torch.optim.Adam(
             network.parameters(), lr=self.learning_rate, weight_decay=DECAY, fused=True
         )
+        wide = torch.from_numpy(self.rows_.wide()).to(device)
         batches = Batches(len(places), self.batch, draws)
 
         def step(number: int) -> dict[str, Any]:
             rows = batches.draw()
             noise = torch.randn(len(rows), self.latent, generator=draws, device=device)
-            misfit, divergence = network(blocks, places[rows].long(), offsets[rows], noise)
+            taken = places[rows].long()
+            told = wide[taken[:, -offsets.shape[1] :]] if offsets.shape[1] else offsets[rows]
+            misfit, divergence = network(blocks, taken, offsets[rows], told, noise)
             loss = FACTOR * misfit + divergence
             adam.zero_grad()
             loss.backward()
@@ -116,7 +119,7 @@ class Tvae(Network):
             network.clip()
             return {"misfit": misfit, "divergence": divergence}
 
-        total = max(self.epochs * batches.per_pass, self.least_steps)
+        total = max(self.epochs * batches.per_epoch, self.least_steps)
         parts = {"network": network, "adam": adam, "draws": draws, "batches": batches}
         train(step, total, parts, progress=self.progress, checkpoint=self.checkpoint)
         self.networks_ = {"autoencoder": network.cpu()}

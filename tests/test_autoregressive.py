@@ -141,7 +141,7 @@ def test_sorts_cover_all_sub_columns_side_by_side():
     for sort in sorts:
         own = sizes[sort.first : sort.first + sort.count]
         assert sort.size == max(own)
-        assert sort.length == min(max(own), int(np.ceil(3 * max(own) ** 0.25)))
+        assert sort.length == min(max(own), max(10, 3 * int(np.ceil(max(own) ** 0.25))))
         assert {16 * max(1, round(np.log(size))) for size in own} == {sort.hidden}
 
 

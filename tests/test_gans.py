@@ -177,7 +177,8 @@ def test_tvae_s_loss_is_the_evidence_lower_bound():
     places = BLOCKS.draw(torch.ones(n, BLOCKS.width) / BLOCKS.blocks.sum(0)[BLOCKS.owners], draws())
     offsets = torch.rand(n, 2, generator=draws()) * 2 - 1
     noise = torch.randn(n, 3, generator=draws())
-    misfit, divergence = network(BLOCKS, places, offsets, noise)
+    told = (torch.rand(n, 2, generator=draws()) < 0.7).float()
+    misfit, divergence = network(BLOCKS, places, offsets, told, noise)
 
     moments = network.encoder(torch.cat([BLOCKS.rows(places), offsets], 1))
     posterior = torch.distributions.Normal(moments[:, :3], torch.exp(moments[:, 3:] / 2))
@@ -186,7 +187,8 @@ def test_tvae_s_loss_is_the_evidence_lower_bound():
     assert float(divergence) == pytest.approx(float(expected), rel=1e-5)
     outputs = network.decoder(posterior.mean + posterior.stddev * noise)
     normal = torch.distributions.Normal(torch.tanh(outputs[:, -2:]), network.deviations)
-    expected = -normal.log_prob(offsets).sum(1) - math.log(2 * math.pi)  # two columns' constants
+    constant = math.log(2 * math.pi) / 2
+    expected = -((normal.log_prob(offsets) + constant) * told).sum(1)
     for i, part in enumerate(outputs[:, :-2].split(BLOCKS.sizes, 1)):
         categories = torch.distributions.Categorical(logits=part)
         expected = expected - categories.log_prob(places[:, i] - int(BLOCKS.starts[i]))
@@ -227,34 +229,27 @@ def test_rows_that_have_what_is_asked_for_are_drawn_evenly():
 # ADS-GAN's distance
 
 
-def test_columns_weigh_by_their_inverse_entropy_and_constant_ones_not_at_all():
+def test_all_columns_weigh_the_same():
     schema = Schema(
         (
             Column("coin", "categorical", ("a", "b")),
-            Column("same", "categorical", ("a",)),
+            Column("three", "categorical", ("a", "b", "c")),
             Column("flat", "continuous"),
             Column("gaps", "continuous", missing=True),
         )
     )
-    train = schema.conform(
-        pd.DataFrame(
-            {
-                "coin": ["a", "b"] * 50,
-                "same": ["a"] * 100,
-                "flat": np.arange(100) / 99,
-                "gaps": [0.0, 0.3, None, None] * 25,  # rounded, all that is known is 0
-            }
-        )
+    rows = {"coin": ["a", "b"] * 9, "three": ["a", "b", "c"] * 6}
+    rows |= {"flat": np.arange(18) / 17, "gaps": [0.0, None, 1.0] * 6}
+    mixed = Mixed.of(schema.conform(pd.DataFrame(rows)), schema)
+    found = distance_weights(mixed)
+    blocks = Blocks(tuple(mixed.sizes))
+    one, other = (
+        blocks.rows(torch.tensor([places])).numpy()[0] for places in ([0, 2, 5], [1, 4, 6])
     )
-    mixed = Mixed.of(train, schema)
-    numbers, codes = mixed.split(train)
-    found = distance_weights((numbers - [0, 0]) / [1, 0.3], codes, mixed)
-    coin, flat, gaps = 1 / math.log(2), 1 / math.log(10), 1 / (1.5 * math.log(2))
-    expected = np.array([coin**2 / 2] * 2 + [0] + [gaps**2 / 2] * 2 + [flat**2, gaps**2])
-    assert found == pytest.approx(expected / (coin**2 + flat**2 + gaps**2), rel=1e-5)
-    nothing = schema.conform(train.assign(coin="a", flat=1.0, gaps=np.nan))
-    mixed = Mixed.of(nothing, schema)
-    assert distance_weights(*mixed.split(nothing), mixed).tolist() == [0.0] * 4
+    far = np.append(one, [0.0, 1.0]) - np.append(other, [1.0, 0.0])
+    assert (far**2) @ found == pytest.approx(1)
+    near = np.append(one, [0.0, 1.0]) - np.append(one, [1.0, 1.0])
+    assert (near**2) @ found == pytest.approx(1 / 5)
 
 
 def test_rows_stay_away_from_what_they_are_made_of_where_that_is_paid_for():

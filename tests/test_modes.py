@@ -36,7 +36,7 @@ def test_a_mixture_is_that_of_scikit_learn_on_every_row(rounds):
         standard(np.concatenate([rng.normal(-5, 1, 100), rng.normal(5, 0.1, 100)])),
     ]
     points = Points.of(columns)
-    start = points.start(6)
+    start = points.start(np.array([6, 6]))
     ours = Mixture.of(points, start, UNIT)
     alive = np.ones((2, 6), dtype=bool)
     for _ in range(rounds):
@@ -79,13 +79,13 @@ def test_groups_of_values_keep_their_moments(rows):
 def test_the_start_is_a_quantiser_of_least_error():
     """Panter and Dite 1951: cells hold equal shares of the cube root of the density."""
     values = stats.norm.ppf((np.arange(400) + 0.5) / 400)
-    start = Points.of([values]).start(8)[0]
+    start = Points.of([values]).start(np.array([8]))[0]
     assert (start.sum(axis=0) == 1).all()
     ends = [values[start[k] == 1].max() for k in range(7)]
     root = stats.norm(0, np.sqrt(3))  # the cube root of a normal density is normal
     low, high = root.cdf([values[0], values[-1]])
     assert ends == pytest.approx(root.ppf(np.linspace(low, high, 9)[1:-1]), abs=0.05)
-    few = Points.of([np.array([0.0, 1.0, 5.0])]).start(8)[0]
+    few = Points.of([np.array([0.0, 1.0, 5.0])]).start(np.array([8]))[0]
     assert (few.sum(axis=1) <= 1).all()
 
 
@@ -118,10 +118,39 @@ def test_a_value_that_many_rows_share_comes_back_as_it_was():
     rng = np.random.default_rng(0)
     values = np.where(rng.random(20_000) < 0.9, 0.0, rng.lognormal(8, 1, 20_000).round())
     found = Modes.of(values[:, None], 10, 0.005)
-    zero = np.argmin(np.abs(found.means[0] - 0) + 1e9 * (found.shares[0] == 0))
-    assert 4 * found.deviations[0, zero] < 0.5  # any offset rounds to it
-    modes, _ = found.split(values[:, None], rng)
-    assert (modes[values == 0, 0] == zero).all()
+    modes, offsets = found.split(values[:, None], rng)
+    assert len(np.unique(modes[values == 0])) == 1
+    any_offsets = rng.uniform(-1, 1, size=offsets.shape)
+    assert np.array_equal(found.numbers(modes, any_offsets) == 0, values[:, None] == 0)
+
+
+def amounts(rng):
+    """Return columns that are hard to part into modes: n rows, of which most or many are 0."""
+    hours = np.where(rng.random(20_000) < 0.99, 0, rng.geometric(0.2, 20_000))
+    paid = np.where(rng.random(20_000) < 0.18, 0, rng.lognormal(7.5, 1.2, 20_000).round())
+    owed = np.where(rng.random(20_000) < 0.08, 0, rng.normal(3e4, 6e4, 20_000).round())
+    return {"hours": hours, "paid": paid, "owed": owed}
+
+
+@pytest.mark.parametrize("name", ["hours", "paid", "owed"])
+def test_zeros_stay_zeros_and_large_amounts_stay_large(name):
+    rng = np.random.default_rng(3)
+    values = amounts(rng)[name][:, None].astype(float)
+    found = Modes.of(values, 10, 0.005)
+    modes, offsets = found.split(values, rng)
+    jitter = np.clip(offsets + rng.normal(scale=0.1, size=offsets.shape), -1, 1)
+    back = found.numbers(modes, jitter)
+    assert (back[values == 0] == 0).all()
+    back = found.numbers(modes, offsets)
+    assert back.std() == pytest.approx(values.std(), rel=0.02)
+    assert back.mean() == pytest.approx(values.mean(), rel=0.02)
+
+
+def test_the_largest_of_few_numbers_is_not_taken_for_another():
+    values = np.repeat([0.0, 1.0, 4.0, 30.0], [970, 20, 9, 1])[:, None]
+    found = Modes.of(values, 10, 0.005)
+    modes, offsets = found.split(values, np.random.default_rng(0))
+    assert np.array_equal(found.numbers(modes, offsets), values)
 
 
 def test_modes_are_drawn_by_what_the_mixture_says():

@@ -69,7 +69,7 @@ def learned(bends, speeds):
 
 def test_schedules_begin_and_end_where_the_paper_says():
     first = joint_diffusion.Schedules(2, 3)
-    assert first.bends().tolist() == pytest.approx([7, 7])
+    assert first.bends().tolist() == pytest.approx([5 + np.log1p(np.exp(7))] * 2)
     assert first.speeds().tolist() == pytest.approx([1 + np.log1p(np.exp(-6))] * 3)
     schedules = learned([5.5, 9.0], [1.5, 3.0])
     ends = torch.tensor([0.0, 1.0])

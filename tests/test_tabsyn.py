@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from syntharena.generators.networks import column_vae, latent_diffusion  # noqa: E402 - needs torch
 
 BLOCKS = Blocks((3, 4))
-SHORT = {"layers": 0, "hidden": 32, "vae_batch": 128, "batch": 128, "vae_steps": 200, "steps": 100}
+SHORT = {"layers": 0, "hidden": 32, "vae_batch": 128, "batch": 128, "vae_steps": 600, "steps": 100}
 SHORT |= {"vae_patience": 0, "beta_patience": 0, "patience": 0, "vae_learning_rate": 1e-2}
 
 
@@ -89,7 +89,7 @@ def test_the_loss_of_normal_latents_is_that_of_noise():
     found = latent_diffusion.loss(lambda vectors, time: 0 * vectors, clean, noise, log)
     assert found.item() == pytest.approx(1, abs=0.02)
     unit = torch.randn(4000, 3, generator=seeded(3))
-    drawn = latent_diffusion.drawn(lambda vectors, time: 0 * vectors, unit, 20, seeded())
+    drawn = latent_diffusion.drawn(lambda vectors, time: 0 * vectors, unit, 100, seeded())
     assert drawn.std().item() == pytest.approx(0.5, abs=0.02)
 
 
@@ -106,6 +106,6 @@ def test_the_autoencoder_leads_rows_there_and_back():
         found, logits = generator.networks_["vae"].decode(means)
     assert torch.equal(generator.scaled_.blocks.likeliest(logits), places)
     assert (found - numbers).abs().mean() < 0.1
-    assert [step for step, _, found in losses if "misses" in found] == list(range(20, 201, 20))
-    assert [step for step, _, found in losses if "diffusion" in found] == list(range(220, 301, 20))
-    assert {total for _, total, _ in losses} == {300}
+    assert [step for step, _, found in losses if "misses" in found] == list(range(20, 601, 20))
+    assert [step for step, _, found in losses if "diffusion" in found] == list(range(620, 701, 20))
+    assert {total for _, total, _ in losses} == {700}

@@ -164,7 +164,8 @@ class StochasticEm:
     Of every batch the sums are taken as if it was the whole table, and pull the running ones by a
     step that falls with time (Cappe and Moulines 2009). A table that is one batch is learned by EM
     itself (Dempster, Laird and Rubin 1977). Every component counts ``prior`` rows more than it has,
-    of the whole table's distribution: the most probable parameters under a conjugate prior.
+    of the whole table's distribution, and for a number ``prior`` rows that have one: the most
+    probable parameters under a conjugate prior.
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 UNITS = 16  # of a hidden layer, for every factor e of a sub-column's size
+SHORTEST = 10  # embedding, where a sub-column has so many codes
 SMALLEST = 1e-6  # deviation of a walk that is divided by
 BELOW_ONE = 1 - 2**-23  # keeps rounding from drawing what has no share
 
@@ -54,7 +55,7 @@ def sorts_of(sizes: Sequence[int]) -> list[Sort]:
     for coefficient in sorted(set(coefficients)):
         first, count = coefficients.index(coefficient), coefficients.count(coefficient)
         size, hidden = sizes[first + count - 1], UNITS * coefficient
-        length = min(size, math.ceil(3 * size**0.25))
+        length = min(size, max(SHORTEST, 3 * math.ceil(size**0.25)))
         found.append(Sort(first, count, size, length, hidden, inputs, units))
         inputs, units = inputs + count * length, units + count * hidden
     return found

@@ -48,14 +48,15 @@ class Denoising(Network):
     patience : int
         Passes without a lower loss after which the learning rate falls; 0: it falls evenly to 0.
     average : float
-        Weight of the past in the running average of weights, per step, in [0, 1).
+        Weight of the past in the running average of weights, in [0, 1): for each step, or for each
+        pass if ``steps`` is None, as published.
     sampling_steps : int
         Steps in which rows are drawn, >= 1.
     device : {"auto", "cpu", "cuda"}
         Where it trains and draws; auto: a GPU where there is one.
     """
 
-    warm_up = 0  # steps in which the learning rate rises
+    warm_up = 0  # steps, or passes if ``steps`` is None, in which the learning rate rises
     largest_gradient: float | None = None  # norm; None: any
 
     def __init__(
@@ -139,12 +140,17 @@ class Denoising(Network):
         network = initialised(lambda: self._network(scaled), rng).to(device)
         draws = seeded(rng, device)
         batches = Batches(len(numbers), self.batch, draws)
-        total = steps_of(self.steps, self.epochs, batches.per_pass)
+        total = steps_of(self.steps, self.epochs, batches.per_epoch)
+        stride = 1 if self.steps is not None else batches.per_epoch
         rate = Falling(self.learning_rate, total, patience=self.patience, factor=FALL)
         learning = Learning(
-            network, rate, batches.per_pass, warm_up=self.warm_up, clip=self.largest_gradient
+            network,
+            rate,
+            batches.per_pass,
+            warm_up=self.warm_up * stride,
+            clip=self.largest_gradient,
         )
-        average = Average(network, self.average)
+        average = Average(network, self.average ** (1 / stride))
 
         def step(number: int) -> dict[str, Tensor]:
             rows = batches.draw()

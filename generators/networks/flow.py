@@ -98,7 +98,7 @@ def carried(
 
     def slopes(numbers: Tensor, rows: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         means, logits = averages(network, numbers, rows, time)
-        return (means - numbers) / (1 - time), (blocks.shares(logits) - rows) / (1 - time)
+        return (means - numbers) / (1 - time), (blocks.softmax(logits) - rows) / (1 - time)
 
     state = list(noise)
     for now, then in itertools.pairwise(times(steps).to(device).split(1)):

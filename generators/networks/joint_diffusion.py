@@ -7,8 +7,6 @@ arXiv:2410.20626, section 3). Nothing here draws.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +15,8 @@ from .edm import BEND, HIGHEST, LOWEST, between, scales, wanted
 from .tokens import Denoiser, mean
 
 DATA = 1.0  # standard deviation of normal scores
-LEAST_BEND, FIRST_BEND = 5.0, 7.0  # rho of the numbers' noise
-LEAST_SPEED, FIRST_SPEED = 1.0, -6.0  # k of the chance to be hidden; the first before softplus
+LEAST_BEND, FIRST_BEND = 5.0, 7.0  # rho of the numbers' noise; the first before softplus
+LEAST_SPEED, FIRST_SPEED = 1.0, -6.0  # k of the chance to be hidden, likewise
 SEEN = 1e-3  # chance of a code to be seen at time 1; keeps odds finite
 FIRST_TIME = 1e-5  # in training; the weight of a hidden code is k / time
 TEMPERATURE = 0.01  # of the relaxed draws that the speeds learn from
@@ -35,8 +33,7 @@ class Schedules(nn.Module):
 
     def __init__(self, numbers: int, codes: int) -> None:
         super().__init__()
-        first = math.log(math.expm1(FIRST_BEND - LEAST_BEND))  # the inverse of softplus
-        self.raw_bends = nn.Parameter(torch.full((numbers,), first))
+        self.raw_bends = nn.Parameter(torch.full((numbers,), FIRST_BEND))
         self.raw_speeds = nn.Parameter(torch.full((codes,), FIRST_SPEED))
 
     def bends(self) -> Tensor:

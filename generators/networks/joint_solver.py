@@ -99,10 +99,10 @@ class Solver:
         return self._with_asked(replace(state, numbers=numbers, hidden=state.hidden | newly), after)
 
     def _back(self, state: State, before: Tensor, after: Tensor | None) -> State:
-        """Take noise out, show codes."""
+        """Take noise out, show codes; Heun's second slope sees the codes that the first showed."""
         (sigma, chance), (left, still) = self._noise(before), self._noise(after)
         slope, logits = self._slope(state, before, sigma)
-        drawn = self.blocks.draw(self.blocks.shares(logits), self.draws)
+        drawn = self.blocks.draw(self.blocks.softmax(logits), self.draws)
         shown = state.hidden & (self._uniform(*state.hidden.shape) * chance >= still)
         ahead = State(
             state.numbers + (left - sigma) * slope,

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Network = TypeVar("Network", bound="Module")
 
 
-def steps_of(steps: int | None, epochs: int, per_pass: int) -> int:
-    """Return how many steps a training has: ``epochs`` passes, and no more than ``steps``.
+def steps_of(steps: int | None, epochs: int, per_epoch: int) -> int:
+    """Return how many steps a training has: ``epochs`` of so many, and no more than ``steps``.
 
     Raises
     ------
@@ -30,9 +30,9 @@ def steps_of(steps: int | None, epochs: int, per_pass: int) -> int:
     """
     check_at_least("epochs", epochs, 1)
     if steps is None:
-        return epochs * per_pass
+        return epochs * per_epoch
     check_at_least("steps", steps, 1)
-    return min(epochs * per_pass, steps)
+    return min(epochs * per_epoch, steps)
 
 
 class Falling:
@@ -94,11 +94,11 @@ class Learning:
     network : Module
         What learns.
     rate : Falling
-        The learning rate; its loss is the mean over a pass.
+        The learning rate.
     per_pass : int
-        Steps of a pass over the table.
-    after_pass : sequence of callable
-        Each is told the mean loss of every pass.
+        Steps of a pass over the table; the last pass may have fewer.
+    after_pass : sequence of callable, optional
+        Each is told the mean loss of every pass; by default the rate is.
     warm_up : int
         First steps, in which the rate rises.
     clip : float, optional
@@ -110,7 +110,7 @@ class Learning:
         network: Module,
         rate: Falling,
         per_pass: int,
-        after_pass: Sequence[Callable[[float], None]] = (),
+        after_pass: Sequence[Callable[[float], None]] | None = None,
         *,
         warm_up: int = 0,
         clip: float | None = None,
@@ -118,7 +118,7 @@ class Learning:
         import torch
 
         self.network, self.rate, self.per_pass = network, rate, per_pass
-        self.listeners = (rate.after_pass, *after_pass)
+        self.listeners = [rate.after_pass] if after_pass is None else after_pass
         self.warm_up, self.clip = warm_up, clip
         self.weights = list(network.parameters())
         self.adam = torch.optim.Adam(self.weights, lr=rate.start, fused=True)
@@ -139,8 +139,8 @@ class Learning:
         self.adam.step()
         self.steps += 1
         self.sum = self.sum + (loss if watched is None else watched).detach()
-        if self.steps == self.per_pass:
-            mean = float(self.sum) / self.per_pass
+        if self.steps == self.per_pass or step + 1 == self.rate.total:
+            mean = float(self.sum) / self.steps
             self.steps, self.sum = 0, 0.0
             for listener in self.listeners:
                 listener(mean)
@@ -169,16 +169,20 @@ class Best(Generic[Network]):
     ----------
     network : Module
         What learns.
+    last : bool
+        Whether to keep the last weights instead, as is best where the learning rate has fallen to 0
+        and the losses of single passes are noise.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, last: bool = False) -> None:
         self.network = network
+        self.last = last
         self.kept = copy.deepcopy(network)
         self.loss = math.inf
 
     def after_pass(self, loss: float) -> None:
-        """Keep the present weights if ``loss`` is the lowest yet."""
-        if loss < self.loss:
+        """Keep the present weights if they are wanted: the last, or those of the lowest loss."""
+        if self.last or loss < self.loss:
             self.loss = loss
             self.kept.load_state_dict(self.network.state_dict())
 

@@ -32,7 +32,7 @@ class ModeAutoencoder(nn.Module):
         self.deviations = nn.Parameter(torch.full((offsets,), FIRST_DEVIATION))
 
     def forward(
-        self, blocks: Blocks, places: Tensor, offsets: Tensor, noise: Tensor
+        self, blocks: Blocks, places: Tensor, offsets: Tensor, told: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return both parts of the negative evidence lower bound, each a mean over rows.
 
@@ -40,8 +40,9 @@ class ModeAutoencoder(nn.Module):
         ----------
         blocks : Blocks
             Where the places stand.
-        places, offsets, noise : Tensor
-            Shapes (n, blocks), (n, offsets) and (n, latent).
+        places, offsets, told, noise : Tensor
+            Shapes (n, blocks), twice (n, offsets), and (n, latent); ``told`` is 1 where an offset
+            says something, 0 where the mode is a single value or missing.
 
         Returns
         -------
@@ -53,8 +54,8 @@ class ModeAutoencoder(nn.Module):
         mean, log_variance = self.encoder(rows).chunk(2, dim=1)
         logits, means = self.decoded(mean + torch.exp(log_variance / 2) * noise)
         apart = (offsets - means) / self.deviations
-        misfit = blocks.surprisals(logits, places).sum() + apart.square().sum() / 2
-        misfit = misfit / len(rows) + torch.log(self.deviations).sum()
+        misfit = (apart.square() / 2 + torch.log(self.deviations)) * told
+        misfit = (blocks.surprisals(logits, places).sum() + misfit.sum()) / len(rows)
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum() / 2
         return misfit, divergence / len(rows)
 

@@ -78,7 +78,7 @@ def initialised(make: Callable[[], T], rng: np.random.Generator) -> T:
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**63)))
+        torch.default_generator.manual_seed(int(rng.integers(2**63)))
         return make()
 
 
@@ -151,7 +151,8 @@ def _restore(part: Any, state: Any) -> None:
 class Batches:
     """Batches of row numbers, in a new random order for every pass over the table.
 
-    The rows left over when a pass does not divide evenly are left out of that pass.
+    The rows left over when a pass does not divide evenly are left out of that pass; ``per_epoch``
+    batches have as many rows as the table, or a few more.
 
     Parameters
     ----------
@@ -167,6 +168,7 @@ class Batches:
         self.rows = rows
         self.size = min(size, rows)
         self.per_pass = rows // self.size
+        self.per_epoch = -(-rows // self.size)
         self._draws = draws
         self._order: Any = None
         self._next = self.per_pass

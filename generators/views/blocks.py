@@ -57,6 +57,15 @@ class Blocks:
         return np.cumsum([0, *self.sizes])[:-1]
 
     @cached_property
+    def ends(self) -> Tensor:
+        """The first and the last place of each block, int64 of shape (2, columns)."""
+        import torch
+
+        first = torch.from_numpy(self.starts)
+        last = first + torch.tensor(self.sizes, dtype=torch.int64) - 1
+        return torch.stack([first, last]).to(self.device)
+
+    @cached_property
     def blocks(self) -> Tensor:
         """Which block a place belongs to: 0 and 1, float32 of shape (width, columns)."""
         import torch
@@ -139,9 +148,7 @@ class Blocks:
         found = torch.searchsorted(
             sums, heights + torch.arange(columns, device=self.device), right=True
         )
-        starts = torch.from_numpy(self.starts).to(self.device)
-        sizes = torch.tensor(self.sizes, dtype=torch.int64, device=self.device)
-        return torch.minimum(torch.maximum(found, starts), starts + sizes - 1)  # rounding
+        return torch.minimum(torch.maximum(found, self.ends[0]), self.ends[1])  # rounding
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,17 @@ def _are_single(counts: np.ndarray, few: int) -> np.ndarray:
         return np.zeros(0, dtype=bool)
     if len(counts) == 1 or (len(counts) <= few and counts.mean() >= REPEATS):
         return np.ones(len(counts), dtype=bool)
+    return are_heavy(counts)
+
+
+def are_heavy(counts: np.ndarray) -> np.ndarray:
+    """Say which distinct numbers occur too often to be taken for points of a density.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (distinct numbers,)
+        How often each occurs, at least one.
+    """
     share = counts / counts.sum()
     return (share >= HEAVY_SHARE) & (counts >= HEAVY_RATIO * np.median(counts))
 

@@ -4,10 +4,10 @@ Section 4.2 of Xu et al. 2019 (arXiv:1907.00503): a variational Gaussian mixture
 every column; a value belongs to mode k with the probability that the mixture gives it, and its
 offset is (value - mean_k) / (4 deviation_k), in [-1, 1].
 
-Two things are chosen where the paper is silent. Priors are faint, so that a value which many rows
-share (no capital gain) becomes a mode of hardly any width and comes back as it was. And after modes
-below the threshold are dropped, the others are fitted again to all values. A value beyond the reach
-of its mode comes back at the end of it. A missing value is one more mode of its column.
+What is chosen where the paper is silent: a value that many rows share (no capital gain), and each
+of few, is a mode of its own without width, so that it comes back as it was; the mixture is of the
+others. After modes below the threshold are dropped, the rest are fitted again. A value beyond the
+reach of its mode comes back at the end of it. A missing value is one more mode of its column.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pandas as pd
 from ...bench.schema import Schema
 from ..common import check_at_least, check_rows
 from .blocks import Blocks
+from .cells import are_heavy
 from .mixed import Mixed, Variable
 from .normal_mixtures import Points, Priors, mixture, softmax
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 REACH = 4.0  # deviations that an offset of 1 stands for
 CHUNK = 4096  # values looked at together, so that they stay in the cache
+NO_WIDTH = float(np.finfo(np.float64).tiny)  # deviation of a single value
 FAINT = Priors(concentration=1e-3, mean_strength=1e-6, variance=1e-6)
 
 
@@ -52,19 +54,30 @@ class Modes:
 
     @classmethod
     def of(cls, numbers: np.ndarray, most: int, threshold: float) -> Modes:
-        """Find at most ``most`` modes of share > ``threshold`` in each column.
+        """Find at most ``most`` modes in each column: frequent values, and a mixture of the others.
+
+        ``threshold`` is the least share of a mode of the mixture.
 
         Numbers have shape (rows, columns), NaN where missing, and two distinct values a column.
         """
-        known = [column[~np.isnan(column)] for column in numbers.T]
-        centres = np.array([[column.mean()] for column in known]).reshape(-1, 1)
-        scales = np.array([[column.std() or 1.0] for column in known]).reshape(-1, 1)
-        standard = [(x - m) / s for x, m, s in zip(known, centres, scales, strict=True)]
-        found = mixture(Points.of(standard), most, threshold, FAINT)
-        shares = np.where(found.shares > threshold, found.shares, 0.0)
-        order = np.argsort(np.where(shares > 0, found.means, np.inf), axis=1)
-        parts = (shares, found.means * scales + centres, np.sqrt(found.variances) * scales)
-        shares, means, deviations = (np.take_along_axis(part, order, axis=1) for part in parts)
+        columns = [column[~np.isnan(column)] for column in numbers.T]
+        single = [_single(column, most) for column in columns]
+        others = [x[~np.isin(x, alone)] for x, alone in zip(columns, single, strict=True)]
+        parts = np.zeros((3, len(columns), most))
+        parts[1], parts[2] = np.inf, 1.0
+        left = np.array([len(rest) > 0 for rest in others], dtype=bool)
+        if left.any():
+            rest = [column for column in others if len(column)]
+            limits = most - np.array([len(alone) for alone in single])[left]
+            parts[:, left, : limits.max()] = _mixtures(rest, limits, threshold)
+        for position, (column, alone) in enumerate(zip(columns, single, strict=True)):
+            own = np.searchsorted(np.sort(column), [alone, np.nextafter(alone, np.inf)])
+            shares = (own[1] - own[0]) / len(column)
+            parts[0, position] *= 1 - shares.sum()
+            parts[:, position, most - len(alone) :] = shares, alone, np.full(len(alone), NO_WIDTH)
+        order = np.argsort(parts[1], axis=1)
+        shares, means, deviations = np.take_along_axis(parts, order[None], axis=2)
+        means[shares == 0] = 0.0
         return cls(shares, means, deviations, np.isnan(numbers).any(axis=0).reshape(-1))
 
     @property
@@ -96,8 +109,9 @@ class Modes:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw modes, and see offsets, of known values of one column."""
         kept = position, slice(self.counts[position]), None
-        apart = (values - self.means[kept]) / self.deviations[kept]
-        heights = np.log(self.shares[kept] / self.deviations[kept]) - apart**2 / 2
+        with np.errstate(over="ignore"):
+            apart = (values - self.means[kept]) / self.deviations[kept]
+            heights = np.log(self.shares[kept]) - np.log(self.deviations[kept]) - apart**2 / 2
         levels = np.cumsum(softmax(heights, axis=0), axis=0)
         chosen = (rng.random(len(values)) > levels[:-1]).sum(axis=0)
         return chosen, np.clip(apart[chosen, np.arange(len(values))] / REACH, -1, 1)
@@ -106,8 +120,36 @@ class Modes:
         """Put modes and offsets together; NaN where the mode is that of missing values."""
         columns = np.arange(len(self.counts))
         kept = np.minimum(modes, self.counts - 1)
-        values = self.means[columns, kept] + REACH * self.deviations[columns, kept] * offsets
+        reach = REACH * np.where(self.deviations > NO_WIDTH, self.deviations, 0.0)
+        values = self.means[columns, kept] + reach[columns, kept] * offsets
         return np.where(modes < self.counts, values, np.nan)
+
+
+def _single(column: np.ndarray, most: int) -> np.ndarray:
+    """Return the values of a column that are modes of their own, ascending."""
+    distinct, counts = np.unique(column, return_counts=True)
+    if len(distinct) <= most:
+        return distinct
+    frequent = np.argsort(-np.where(are_heavy(counts), counts, 0), kind="stable")
+    kept = frequent[: min(are_heavy(counts).sum(), most - 1)]
+    return distinct[np.sort(kept)]
+
+
+def _mixtures(columns: list[np.ndarray], limits: np.ndarray, threshold: float) -> np.ndarray:
+    """Fit a mixture of at most so many modes to each column.
+
+    Returns
+    -------
+    ndarray of float64, shape (3, columns, max of limits)
+        Shares, means and deviations; the mean of a mode that there is not is infinite.
+    """
+    centres = np.array([[column.mean()] for column in columns])
+    scales = np.array([[column.std() or 1.0] for column in columns])
+    standard = [(x - m) / s for x, m, s in zip(columns, centres, scales, strict=True)]
+    found = mixture(Points.of(standard), limits, threshold, FAINT)
+    shares = np.where(found.shares > threshold, found.shares, 0.0)
+    means = np.where(shares > 0, found.means * scales + centres, np.inf)
+    return np.stack([shares, means, np.sqrt(found.variances) * scales])
 
 
 @dataclass(frozen=True)
@@ -156,6 +198,17 @@ class ModeRows:
         """Where the places of all columns stand, before the offsets."""
         modes = (self.modes.counts + self.modes.missing).tolist()
         return Blocks((*self.discrete_blocks().sizes, *modes), device)
+
+    def wide(self) -> np.ndarray:
+        """Which places are modes with a width, 1 or 0; float32 of shape (blocks().width,)."""
+        rest = np.zeros(self.discrete_blocks().width)
+        modes = [
+            np.append(self.modes.deviations[position, :count] > NO_WIDTH, np.zeros(int(missing)))
+            for position, (count, missing) in enumerate(
+                zip(self.modes.counts, self.modes.missing, strict=True)
+            )
+        ]
+        return np.concatenate([rest, *modes]).astype(np.float32)
 
     def discrete_blocks(self, device: str = "cpu") -> Blocks:
         """Where the places of the discrete columns stand."""

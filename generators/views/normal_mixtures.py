@@ -60,14 +60,19 @@ class Points:
             padded[:, position, : group.shape[1]] = group
         return cls(*padded)
 
-    def start(self, most: int) -> np.ndarray:
-        """Cut every column into at most ``most`` ranges, as a quantiser of least error would.
+    def start(self, most: np.ndarray) -> np.ndarray:
+        """Cut every column into at most so many ranges, as a quantiser of least error would.
 
         Its cells are equally likely under the cube root of the density (Panter and Dite 1951).
 
+        Parameters
+        ----------
+        most : ndarray of int64, shape (columns,)
+            >= 1.
+
         Returns
         -------
-        ndarray of float64, shape (columns, most, points)
+        ndarray of float64, shape (columns, max of most, points)
             1 where a point lies in a range, else 0.
         """
         there = self.weights > 0
@@ -77,8 +82,8 @@ class Points:
         mass = np.cbrt(self.weights * gaps**2)
         above = np.cumsum(mass, axis=1)
         levels = (above - mass / 2) / np.maximum(above[:, -1:], np.finfo(float).tiny)
-        ranges = np.minimum((levels * most).astype(np.int64), most - 1)
-        return (ranges[:, None, :] == np.arange(most)[:, None]).astype(np.float64)
+        ranges = np.minimum((levels * most[:, None]).astype(np.int64), most[:, None] - 1)
+        return (ranges[:, None, :] == np.arange(most.max())[:, None]).astype(np.float64)
 
 
 def _grouped(column: np.ndarray) -> np.ndarray:
@@ -166,13 +171,20 @@ def softmax(logarithms: np.ndarray, axis: int) -> np.ndarray:
     return shares / shares.sum(axis=axis, keepdims=True)
 
 
-def mixture(points: Points, most: int, threshold: float, priors: Priors) -> Mixture:
+def mixture(points: Points, most: np.ndarray, threshold: float, priors: Priors) -> Mixture:
     """Fit mixtures of at most ``most`` modes; those whose share is below ``threshold`` are empty.
 
-    Points are of columns with mean 0 and variance 1.
+    Parameters
+    ----------
+    points : Points
+        Of columns with mean 0 and variance 1; one at least.
+    most : ndarray of int64, shape (columns,)
+        >= 1.
+    threshold : float
+        In [0, 1 / most).
     """
     belonging = points.start(most)
-    alive = np.ones((len(points.values), most), dtype=bool)
+    alive = np.arange(most.max()) < most[:, None]
     fitted = Mixture.of(points, belonging, priors)
     for _ in range(2):
         for _ in range(ROUNDS):

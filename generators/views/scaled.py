@@ -109,12 +109,14 @@ class Scaled:
             values = column_values(schema.columns[position], series)
             if position in numeric:
                 place = numeric.index(position)
-                numbers[:, place], has_number[:, place] = values, True
+                numbers[:, place], has_number[:, place] = values, ~np.isnan(values)
                 values = np.where(np.isnan(values), np.nan, KNOWN)
             for place, variable in enumerate(self.mixed.variables):
                 if variable.position == position:
                     found = variable.find(values)
                     codes[:, place], has_code[:, place] = np.maximum(found, 0), found >= 0
+                    if position in numeric:  # a known missing number stands at 0
+                        has_number[:, numeric.index(position)] |= found >= 0
         scaled = np.nan_to_num(self.scale.scaled(numbers)).astype(np.float32)
         parts = (scaled, codes + self.blocks.starts, has_number, has_code)
         return Asked(*(torch.from_numpy(part).to(self.blocks.device) for part in parts))
