@@ -44,11 +44,14 @@ class Point:
         Which option each group took.
     overrides : tuple of str
         What was set on the command line or by an experiment for this point.
+    preset : str or None
+        The preset that settings of the generator follow; None if none does.
     """
 
     config: Plain
     choices: Mapping[str, str]
     overrides: tuple[str, ...]
+    preset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,8 @@ class _Composer:
             if (preset := config.get("preset")) not in PRESETS:
                 raise UnknownName("preset", str(preset), PRESETS)
             lines = [sweep.lines[pick] for sweep, pick in zip(sweeps, picks, strict=True)]
-            points.append(Point(_resolved(config), choices, (*fixed, *lines)))
+            followed = preset if "${preset:" in repr(config.get("generator")) else None
+            points.append(Point(_resolved(config), choices, (*fixed, *lines), followed))
         return points
 
     def _blocks(self, fixed: list[str], sweeps: list[_Sweep]) -> list[_Block]:

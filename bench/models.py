@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from . import environment
 from .store import publish
 
 CHECKPOINT_SECONDS = 30.0  # between two savings of one training
@@ -33,15 +34,24 @@ def pack(what: Any) -> bytes | None:
 
 
 def unpack(signed: bytes) -> Any | None:
-    """Return what was packed, or None if the bytes are not as this user's run wrote them."""
+    """Return what was packed, or None if the bytes are not as this user's run wrote them.
+
+    None as well if what they are made of cannot be had here: a class that is gone, a GPU.
+    """
     signature, content = signed[:SIGNATURE_BYTES], signed[SIGNATURE_BYTES:]
     if not hmac.compare_digest(signature, _sign(content)):
         return None
-    return pickle.loads(content)
+    try:
+        return pickle.loads(content)
+    except Exception:  # __setstate__ may raise anything; the model is then trained again
+        return None
 
 
 class Checkpoint:
     """The state of one training, in a file.
+
+    A training goes on from it only where it was left: with the same code, libraries, processor and
+    GPU. Elsewhere it would end as an unbroken one does on neither machine.
 
     Parameters
     ----------
@@ -59,7 +69,7 @@ class Checkpoint:
         self._cpu_begun = time.process_time()
 
     def load(self) -> Any | None:
-        """Return what was saved last; None if nothing was, or not by this user.
+        """Return what was saved last; None if nothing was, or not by this user, or not here.
 
         ``cost`` is then what the training had cost until then.
         """
@@ -67,9 +77,9 @@ class Checkpoint:
             kept = unpack(self._path.read_bytes())
         except FileNotFoundError:
             return None
-        if kept is None:
+        if kept is None or kept[0] != _place():
             return None
-        self.cost, state = kept
+        _, self.cost, state = kept
         return state
 
     def save(self, state: Callable[[], Any]) -> None:
@@ -79,13 +89,18 @@ class Checkpoint:
             return
         spent = now - self._begun, time.process_time() - self._cpu_begun
         cost = {k: c + s for (k, c), s in zip(self.cost.items(), spent, strict=True)}
-        if (content := pack((cost, state()))) is not None:
+        if (content := pack((_place(), cost, state()))) is not None:
             publish(self._path, content, replace=True)
         self._last = time.perf_counter()
 
     def drop(self) -> None:
         """Forget the state of a training that has ended."""
         self._path.unlink(missing_ok=True)
+
+
+def _place() -> dict[str, Any]:
+    """Return what a training's numbers depend on beside its own state."""
+    return environment.describe() | {"gpu": environment.gpu()}
 
 
 def _sign(content: bytes) -> bytes:

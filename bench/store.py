@@ -225,6 +225,7 @@ class Store:
         """Drop what the cell's record now holds."""
         self._stage_path(cell.key).unlink(missing_ok=True)
         self.model_path(cell.train_key).unlink(missing_ok=True)
+        self.checkpoint_path(cell.train_key).unlink(missing_ok=True)
 
     # Cells that are running now
 

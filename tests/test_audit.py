@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from brief import brief
+from brief import GENERATORS
 from leaky import CELLS, SCHEMA, DividedByRows, Histogram, Nosy, cells
 
 from syntharena.bench import targets
@@ -257,7 +257,7 @@ def test_a_noisy_number_of_rows_is_no_leak_even_where_the_noise_is_nothing(seed)
 
 def short(name):
     """Return a factory of a private generator whose training is over in a moment."""
-    return lambda: targets.build(brief(name), ("fit", "sample"))
+    return lambda: targets.build(GENERATORS[name], ("fit", "sample"))
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 10.0])

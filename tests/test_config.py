@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from syntharena.bench import config
+from syntharena.bench import config, plan
 from syntharena.bench.config import ConfigError
 from syntharena.bench.names import UnknownName
 
@@ -115,6 +115,17 @@ def test_a_setting_follows_the_preset_until_it_is_set(config_dir):
     assert depths("preset=smoke,cpu,paper") == [1, 2, [3]]
     assert depths("preset=smoke,paper", "generator.depth=7") == [7, 7]
     assert config.all_options("generator", config_dir)["one"]["depth"] == 2
+
+
+def test_a_row_of_a_board_says_which_preset_it_follows(config_dir):
+    def label(*overrides):
+        points = config.grid(["generator=one", *overrides], config_dir=config_dir, multirun=False)
+        return plan._label(points[0])
+
+    assert label() == label("preset=cpu")
+    assert label("preset=smoke") == f"{label()} (preset=smoke)"
+    assert label("preset=smoke", "generator.size=9") == f"{label()} (preset=smoke, size=9)"
+    assert label("preset=smoke", "generator.depth=7") == f"{label()} (depth=7)"
 
 
 def test_glob_names_every_option(config_dir):

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import syntharena.conf
-from syntharena.bench import config
+from syntharena.bench import config, targets
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.aim import Aim
@@ -231,6 +231,12 @@ def test_yaml_states_the_defaults_of_its_class(path):
     assert about["fit_on"] == ("fresh" if make is FreshReal else "train")
     for preload in about["preload"]:
         importlib.import_module(preload)
+
+
+@pytest.mark.parametrize("preset", config.PRESETS)
+def test_every_preset_fits_the_constructors(preset):
+    for spec in config.all_options("generator", preset=preset).values():
+        targets.build(spec, ("fit", "sample"))
 
 
 def test_every_generator_has_a_yaml():
