@@ -5,7 +5,10 @@ columns are less dependent. The next forest is set against a table drawn within 
 on until none can tell. A row is then a leaf by the share of rows that it holds, and in it every
 column by itself: categories by their shares, numbers from a truncated normal.
 
-Conditions are exact: leaves are drawn by their posterior shares given the values asked for.
+Conditions are exact: leaves are drawn by their posterior shares given the values asked for. With
+more different conditions and leaves than ``MOST_WORK`` can be weighed, a row has instead a leaf of
+the training row that fits its conditions best; that is the same for a category, and close to it for
+numbers.
 """
 
 from __future__ import annotations
@@ -30,11 +33,13 @@ from .common import (
 from .forests.adversarial import grow
 from .forests.leaf_densities import LeafDensity
 from .forests.leaves import Leaves
+from .selection import fitting
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 CHUNK = 2**21  # weights of leaves held at once
+MOST_WORK = 2**28  # weights of leaves in all
 LOWEST = -1e4  # logarithm of a mass of 0, where all leaves have one
 
 
@@ -175,6 +180,8 @@ class Arf(NotPrivate):
         )
         marked = np.where(np.isnan(asked), np.inf, asked)  # NaN differs from itself
         distinct, kind = np.unique(marked, axis=0, return_inverse=True)
+        if len(distinct) * len(self.leaves_) > MOST_WORK:
+            return self._leaves_of_fitting(fixed, rng)
         distinct, kind = np.where(np.isinf(distinct), np.nan, distinct), kind.ravel()
         leaves = np.empty(len(asked), dtype=np.int64)
         step = max(1, CHUNK // len(self.leaves_))
@@ -187,6 +194,19 @@ class Arf(NotPrivate):
             rows = np.flatnonzero((kind >= begun) & (kind < begun + step))
             leaves[rows] = _drawn(_weights(masses, self.leaves_), kind[rows] - begun, rng)
         return leaves
+
+    def _leaves_of_fitting(
+        self, fixed: dict[str, pd.Series], rng: np.random.Generator
+    ) -> np.ndarray:
+        """Draw a leaf for each row: that of the training row that fits it best, in any tree."""
+        known = {
+            column.name: from_column_values(column, density.values)
+            for column, density in zip(self.schema_, self.densities_, strict=True)
+            if column.name in fixed
+        }
+        rows = fitting(pd.DataFrame(known), pd.DataFrame(fixed), self.schema_, rng)
+        trees = rng.integers(len(self.leaves_.of_pairs) // self.leaves_.rows, size=len(rows))
+        return self.leaves_.of_pairs[trees * self.leaves_.rows + rows]
 
 
 def _synthetic(seen: np.ndarray, leaves: Leaves | None, rng: np.random.Generator) -> np.ndarray:

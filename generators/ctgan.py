@@ -213,7 +213,7 @@ class Ctgan(Network):
         return wanted
 
     def _drawn(self, n: int, wanted: np.ndarray, draws: Generator) -> pd.DataFrame:
-        """Draw ``n`` rows; what is wanted is gone through again and again."""
+        """Draw ``n`` rows; what is wanted is gone through evenly, again and again."""
         import torch
 
         blocks, generator = self.rows_.blocks(), self.networks_["generator"]
@@ -222,7 +222,7 @@ class Ctgan(Network):
         for rows in chunks(n):
             asked = None if self.asking_ is None else self.asking_.draw(len(rows), draws)
             if asked is not None and len(wanted):
-                told = torch.from_numpy(wanted[rows % len(wanted)])
+                told = torch.from_numpy(wanted[rows * max(len(wanted), n) // n % len(wanted)])
                 asked = torch.where(told < 0, asked, told)
             with torch.no_grad():
                 outputs = generator(torch.randn(len(rows), self.noise, generator=draws), asked)

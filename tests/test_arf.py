@@ -218,9 +218,19 @@ def mixed(rows, seed=0):
 
 @pytest.mark.parametrize("own_share", [0.1, 2.0])
 @pytest.mark.parametrize(
-    "asked", [{"label": "True"}, {"a": "v", "k": 4.0}, {"k": np.nan}, {"k": 1.0, "label": "False"}]
+    ("asked", "most_work"),
+    [
+        ({"label": "True"}, 2**40),
+        ({"label": "True"}, 0),
+        ({"a": "v", "k": 4.0}, 2**40),
+        ({"k": np.nan}, 2**40),
+        ({"k": 1.0, "label": "False"}, 2**40),
+    ],
 )
-def test_rows_given_conditions_are_those_that_meet_them_by_chance(asked, own_share):
+def test_rows_given_conditions_are_those_that_meet_them_by_chance(
+    monkeypatch, asked, most_work, own_share
+):
+    monkeypatch.setattr("syntharena.generators.arf.MOST_WORK", most_work)
     train, schema = mixed(400)
     arf = fitted(train, schema, own_share=own_share)
     many = sampled(arf, 150_000)
@@ -243,7 +253,9 @@ def test_rows_given_conditions_are_those_that_meet_them_by_chance(asked, own_sha
         assert stats.chi2_contingency(both[both.sum(axis=1) > 20]).pvalue > CHANCE
 
 
-def test_conditions_differ_from_row_to_row():
+@pytest.mark.parametrize("most_work", [2**40, 0])
+def test_conditions_differ_from_row_to_row(monkeypatch, most_work):
+    monkeypatch.setattr("syntharena.generators.arf.MOST_WORK", most_work)
     rng = np.random.default_rng(0)
     x, y = rng.multivariate_normal([0, 0], [[1, 0.9], [0.9, 1]], size=4_000).T
     schema = Schema((Column("x", "continuous"), Column("y", "continuous")))

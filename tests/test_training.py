@@ -13,7 +13,6 @@ from syntharena.bench.probes import schemas, table
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.common import NoCheckpoint
 from syntharena.generators.networks import training
-from syntharena.generators.selection import by_selection
 from syntharena.generators.views.mixed import Mixed
 from syntharena.generators.views.scales import NormalScores, Standard
 
@@ -173,33 +172,3 @@ def test_normal_scores_keep_the_shares_of_repeated_values():
     smooth = NormalScores.of(rng.normal(3, 2, size=(4000, 1)))
     points = np.array([[-3.0], [3.0], [6.0]])
     assert smooth.scaled(points)[:, 0] == pytest.approx(norm.ppf(norm.cdf([-3, 0, 1.5])), abs=0.15)
-
-
-def test_selected_rows_have_what_was_asked_for():
-    columns = (
-        Column("group", "categorical", ("a", "b"), missing=True),
-        Column("size", "continuous", missing=True),
-        Column("sum", "continuous"),
-    )
-    schema = Schema(columns)
-    rng = np.random.default_rng(0)
-
-    def draw(n):
-        group = rng.integers(0, 3, n) - 1
-        size = rng.normal(size=n)
-        rows = {
-            "group": pd.Categorical.from_codes(group, dtype=columns[0].dtype),
-            "size": np.where(rng.random(n) < 0.2, np.nan, size),
-        }
-        return pd.DataFrame(rows | {"sum": 10.0 * group + size})
-
-    asked = pd.DataFrame({"group": ["a", "b", None, "b"] * 50, "size": [0.3, -1.0, 0.0, None] * 50})
-    found = by_selection(draw, asked, schema, len(asked), rng)
-    schema.conform(found, len(asked))
-    assert found["group"].astype(object).fillna("?").tolist() == ["a", "b", "?", "b"] * 50
-    known = asked["size"].notna().to_numpy()
-    assert found.loc[known, "size"].tolist() == asked.loc[known, "size"].tolist()
-    expected = 10.0 * found["group"].cat.codes + asked["size"]
-    assert found["sum"].to_numpy()[known] == pytest.approx(expected.to_numpy()[known], abs=0.1)
-    assert found.loc[~known, "sum"].nunique() > 20  # not one row again and again
-    assert len(by_selection(draw, None, schema, 7, rng)) == 7
