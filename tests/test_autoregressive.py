@@ -275,20 +275,6 @@ def test_it_learns_what_depends(dependent):
     assert found["number"] < 0.1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_it_learns_interactions_correlations_and_what_is_rare(seed):
-    found = {
-        name: errors(name, learned(name, seed, rows=4000), seed)
-        for name in ("interactions", "gaussian", "rare")
-    }
-    assert found["interactions"]["joint"] < 0.1
-    assert found["interactions"]["modes"] < 0.2
-    assert found["gaussian"]["correlation"] < 0.12
-    assert found["gaussian"]["margins"] < 0.07
-    assert found["rare"]["share"] < 0.6
-
-
 def test_conditions_are_met_in_either_direction(dependent):
     city, country = (TRUTHS["dependence"].schema[name] for name in ("city", "country"))
     n = 2000

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from truths import TRUTHS
 
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
@@ -27,12 +26,6 @@ from syntharena.generators.distributions.structures import (
 from syntharena.generators.views.cells import NOWHERE, Cells, draw_cells
 
 CHANCE = 1e-4  # p-value below which a test of a random table fails
-WITHIN = {  # the largest errors; those of independent columns in comments
-    "interactions": {"joint": 0.06, "modes": 0.14},  # 0.45, 0.74
-    "gaussian": {"correlation": 0.3, "margins": 0.06},  # 0.40, 0.03: arrows cost too much here
-    "dependence": {"category": 0.02, "number": 0.15},  # 0.70, 1.00
-    "rare": {"share": 0.6, "place": 0.9},  # 0.23, 0.97: bins do not see the gap
-}
 
 
 def letters(name, count):
@@ -362,14 +355,3 @@ def test_conditions_on_numbers_and_labels_reach_what_causes_them():
     made = generator.sample(3_000, rng=rng, conditions=asked)
     assert (made["size"] > 4).mean() > 0.98
     assert (made["kind"] == "kind1").mean() == pytest.approx(0.5, abs=0.05)
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name", sorted(TRUTHS))
-def test_the_truth_is_found(name, seed):
-    truth = TRUTHS[name]
-    train = truth.draw(2_000, np.random.default_rng(seed))
-    made = fitted(train, truth.schema).sample(4_000, rng=np.random.default_rng(seed + 10))
-    errors = truth.errors(made)
-    assert errors.keys() == WITHIN[name].keys()
-    assert all(errors[kind] < most for kind, most in WITHIN[name].items()), errors

@@ -246,24 +246,6 @@ def test_points_bound_the_rows_of_a_time_and_every_time_has_others():
 # Whole tables
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize(
-    ("name", "limits"),
-    {
-        "interactions": {"joint": 0.15, "modes": 0.25},
-        "gaussian": {"correlation": 0.1, "margins": 0.1},
-        "dependence": {"category": 0.5, "number": 0.1},
-        "rare": {"share": 0.6, "place": 0.6},
-    }.items(),
-)
-def test_truths_are_learned(name, limits, seed):
-    truth = TRUTHS[name]
-    train = truth.draw(2_000, np.random.default_rng(seed))
-    settings = {"times": 8, "trees": 10, "depth": 5, "points": 2_000, "min_rows": 10, "bins": 32}
-    errors = truth.errors(sampled(fitted(train, truth.schema, seed, **settings), 4_000))
-    assert {key: value for key, value in errors.items() if value > limits[key]} == {}
-
-
 @pytest.mark.parametrize("settings", [{**PUBLISHED, "times": 30}, {"process": "vp", "times": 20}])
 def test_other_settings_learn_too(settings):
     truth = TRUTHS["rare"]

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 from scipy.special import logsumexp
-from truths import TRUTHS
 
 from syntharena.bench import models
 from syntharena.bench.contracts import Budget
@@ -18,12 +17,6 @@ from syntharena.generators.shallow_mixture import ShallowMixture
 from syntharena.generators.views.cells import NOWHERE
 
 CHANCE = 1e-4  # p-value below which a test of a random table fails
-WITHIN = {  # the largest errors; those of independent columns in comments
-    "interactions": {"joint": 0.08, "modes": 0.14},  # 0.45, 0.74
-    "gaussian": {"correlation": 0.08, "margins": 0.06},  # 0.40, 0.03
-    "dependence": {"category": 0.06, "number": 0.3},  # 0.70, 1.00
-    "rare": {"share": 0.6, "place": 0.45},  # 0.23, 0.97
-}
 
 
 def letters(name, count):
@@ -281,14 +274,3 @@ def test_hyperparameters_are_checked_in_fit(name, value):
     table, schema = clusters(10)
     with pytest.raises(ValueError, match=f"{name} must be .*, got {value}"):
         fitted(table, schema, **{name: value})
-
-
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("name", sorted(TRUTHS))
-def test_the_truth_is_found(name, seed):
-    truth = TRUTHS[name]
-    train = truth.draw(2_000, np.random.default_rng(seed))
-    made = fitted(train, truth.schema).sample(4_000, rng=np.random.default_rng(seed + 10))
-    errors = truth.errors(made)
-    assert errors.keys() == WITHIN[name].keys()
-    assert all(errors[kind] < most for kind, most in WITHIN[name].items()), errors
