@@ -146,7 +146,7 @@ def _met(offered: Side, asked: Side, rng: np.random.Generator) -> np.ndarray:
         return KDTree(offered.points()).query(asked.points())[1]
     order = np.argsort(offered.kinds, kind="stable")
     begin, end = (np.searchsorted(offered.kinds[order], asked.kinds, s) for s in ("left", "right"))
-    return order[np.asarray(rng.integers(begin, end))]
+    return np.take(order, rng.integers(begin, end))
 
 
 def _compared(offered: Side, asked: Side, rng: np.random.Generator) -> np.ndarray:
