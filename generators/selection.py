@@ -143,7 +143,7 @@ def _met(offered: Side, asked: Side, rng: np.random.Generator) -> np.ndarray:
     from scipy.spatial import KDTree
 
     if offered.numbers.shape[1] > CHANCES:
-        return KDTree(offered.points()).query(asked.points())[1]
+        return np.asarray(KDTree(offered.points()).query(asked.points())[1])
     order = np.argsort(offered.kinds, kind="stable")
     begin, end = (np.searchsorted(offered.kinds[order], asked.kinds, s) for s in ("left", "right"))
     return np.take(order, rng.integers(begin, end))
