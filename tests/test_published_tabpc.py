@@ -13,7 +13,7 @@ def test_every_figure_is_there():
     generators = {"ctgan", "tvae", "tabsyn", "tabdiff", "independent", "shallow_mixture"}
     assert {key[0] for key in PUBLISHED} == set(DATASETS) == set(tabpc.read_datasets())
     assert {key[1] for key in PUBLISHED} == generators
-    assert {key[2] for key in PUBLISHED} == set(tabpc.METRICS)
+    assert {key[2] for key in PUBLISHED} == set(tabpc.NAMES)
     assert len(PUBLISHED) == 5 * 6 * 8
     assert PUBLISHED["adult", "independent", "trend"] == (0.9251, 0.0004)
     assert PUBLISHED["adult", "shallow_mixture", "c2st_xgb"] == (0.7727, 0.0243)
