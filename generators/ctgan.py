@@ -84,7 +84,7 @@ class Ctgan(Network):
         learning_rate: float = 2e-4,
         modes: int = 10,
         threshold: float = 0.005,
-        average: float = 0.998,
+        average: float = 0.99,
         device: str = "auto",
     ) -> None:
         self.epochs = epochs

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 REACH = 4.0  # deviations that an offset of 1 stands for
 CHUNK = 4096  # values looked at together, so that they stay in the cache
 NO_WIDTH = float(np.finfo(np.float64).tiny)  # deviation of a single value
-FAINT = Priors(concentration=1e-3, mean_strength=1e-6, variance=1e-6)
+PRIORS = Priors(concentration=1e-3, mean_strength=1.0, variance=1.0)  # as in the authors' code
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _mixtures(columns: list[np.ndarray], limits: np.ndarray, threshold: float) -
     centres = np.array([[column.mean()] for column in columns])
     scales = np.array([[column.std() or 1.0] for column in columns])
     standard = [(x - m) / s for x, m, s in zip(columns, centres, scales, strict=True)]
-    found = mixture(Points.of(standard), limits, threshold, FAINT)
+    found = mixture(Points.of(standard), limits, threshold, PRIORS)
     shares = np.where(found.shares > threshold, found.shares, 0.0)
     means = np.where(shares > 0, found.means * scales + centres, np.inf)
     return np.stack([shares, means, np.sqrt(found.variances) * scales])
