@@ -19,14 +19,98 @@ DENOISING = {"layers": 0, "hidden": 64, "steps": 800, "learning_rate": 5e-3, "sa
 BRIEF = {  # shorter fits than those of preset=cpu
     "adsgan": {"steps": 400, "hidden": 64, "learning_rate": 1e-3, "average": 0.98},
     "autoregressive": {"epochs": 60, "batch": 64},
-    "ctgan": {
-        "rare": {"share": 0.6, "place": 0.62},
-    },
+    "ctgan": {"epochs": 1, "least_steps": 500, **GAN},
     "flow_matching": {"average": 0.98, **DENOISING},
     "forest_flow": {"times": 8, "trees": 10, "depth": 5, "points": 2000, "min_rows": 10},
     "tabddpm": {"steps": 600, "batch": 256, "hidden": [128, 128], "times": 50},
     "tabdiff": {"average": 0.98, **DENOISING},
     "tabsyn": {"vae_steps": 400, "vae_learning_rate": 5e-3, **DENOISING, "steps": 400},
+    "tvae": {"epochs": 1, "least_steps": 800},
+}
+# The largest errors; an error that is not named is a weakness of the generator.
+STRENGTHS = {
+    "adsgan": {
+        "interactions": {"joint": 0.37, "modes": 0.45},
+        "dependence": {"category": 0.16, "number": 0.2},
+    },
+    "arf": {
+        "interactions": {"joint": 0.04, "modes": 0.11},
+        "gaussian": {"correlation": 0.06, "margins": 0.05},
+        "dependence": {"category": 0.09, "number": 0.04},
+        "rare": {"share": 0.57, "place": 0.26},
+    },
+    "autoregressive": {
+        "interactions": {"joint": 0.1, "modes": 0.24},
+        "gaussian": {"correlation": 0.15, "margins": 0.06},
+        "dependence": {"category": 0.03, "number": 0.03},
+        "rare": {"place": 0.66},
+    },
+    "bayesian_network": {
+        "interactions": {"joint": 0.05, "modes": 0.12},
+        "gaussian": {"correlation": 0.32, "margins": 0.06},
+        "dependence": {"category": 0.03, "number": 0.13},
+        "rare": {"share": 0.77},
+    },
+    "cart": {
+        "interactions": {"joint": 0.05, "modes": 0.12},
+        "gaussian": {"correlation": 0.05, "margins": 0.06},
+        "dependence": {"category": 0.02, "number": 0.02},
+        "rare": {"share": 0.68, "place": 0.41},
+    },
+    "ctgan": {
+        "rare": {"share": 0.6, "place": 0.62},
+    },
+    "flow_matching": {
+        "interactions": {"joint": 0.05, "modes": 0.21},
+        "gaussian": {"correlation": 0.06, "margins": 0.08},
+        "dependence": {"category": 0.02, "number": 0.11},
+        "rare": {"share": 0.36, "place": 0.56},
+    },
+    "forest_flow": {
+        "interactions": {"joint": 0.06, "modes": 0.19},
+        "gaussian": {"correlation": 0.07, "margins": 0.06},
+        "dependence": {"number": 0.12},
+        "rare": {"share": 0.77, "place": 0.62},
+    },
+    "gaussian_copula": {
+        "interactions": {"modes": 0.53},
+        "gaussian": {"correlation": 0.06, "margins": 0.05},
+        "dependence": {"category": 0.39, "number": 0.02},
+        "rare": {"share": 0.44},
+    },
+    "independent": {
+        "gaussian": {"margins": 0.06},
+        "rare": {"share": 0.68},
+    },
+    "shallow_mixture": {
+        "interactions": {"joint": 0.05, "modes": 0.13},
+        "gaussian": {"correlation": 0.07, "margins": 0.06},
+        "dependence": {"category": 0.04, "number": 0.34},
+        "rare": {"share": 0.42, "place": 0.4},
+    },
+    "smote": {
+        "interactions": {"joint": 0.05, "modes": 0.1},
+        "gaussian": {"correlation": 0.05, "margins": 0.05},
+        "dependence": {"category": 0.02, "number": 0.03},
+        "rare": {"share": 0.45, "place": 0.35},
+    },
+    "tabddpm": {
+        "interactions": {"joint": 0.05, "modes": 0.18},
+        "gaussian": {"correlation": 0.05, "margins": 0.08},
+        "dependence": {"category": 0.03, "number": 0.09},
+        "rare": {"share": 0.77, "place": 0.56},
+    },
+    "tabdiff": {
+        "interactions": {"joint": 0.1, "modes": 0.2},
+        "gaussian": {"correlation": 0.07, "margins": 0.06},
+        "dependence": {"category": 0.06, "number": 0.05},
+        "rare": {"share": 0.7, "place": 0.44},
+    },
+    "tabsyn": {
+        "interactions": {"joint": 0.06, "modes": 0.46},
+        "gaussian": {"correlation": 0.08, "margins": 0.16},
+        "dependence": {"category": 0.32, "number": 0.07},
+    },
     "tvae": {
         "interactions": {"joint": 0.38, "modes": 0.6},
         "gaussian": {"correlation": 0.15, "margins": 0.1},
