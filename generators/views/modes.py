@@ -57,8 +57,8 @@ class Modes:
         Numbers have shape (rows, columns), NaN where missing, and two distinct values a column.
         """
         known = [column[~np.isnan(column)] for column in numbers.T]
-        centres = np.array([[column.mean()] for column in known]).reshape(-1, 1)
-        scales = np.array([[column.std() or 1.0] for column in known]).reshape(-1, 1)
+        moments = np.array([_moments(column) for column in known]).reshape(-1, 2)
+        centres, scales = moments[:, :1], moments[:, 1:]
         standard = [(x - m) / s for x, m, s in zip(known, centres, scales, strict=True)]
         found = mixture(Points.of(standard), most, threshold, FAINT)
         shares = np.where(found.shares > threshold, found.shares, 0.0)
@@ -108,6 +108,16 @@ class Modes:
         kept = np.minimum(modes, self.counts - 1)
         values = self.means[columns, kept] + REACH * self.deviations[columns, kept] * offsets
         return np.where(modes < self.counts, values, np.nan)
+
+
+def _moments(column: np.ndarray) -> tuple[float, float]:
+    """Return mean and deviation, > 0, of numbers whose squares may be too large or too small."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = column.mean(), column.std()
+    if np.isfinite(deviation) and deviation > 0:
+        return mean, deviation
+    unit = np.abs(column).max()
+    return (column / unit).mean() * unit, ((column / unit).std() or 1.0) * unit
 
 
 @dataclass(frozen=True)
