@@ -205,7 +205,7 @@ class AdsGan(Network):
         base = draw_in_passes(len(codes), n, rng)
         places = torch.empty(n, len(blocks.sizes), dtype=torch.int64)
         numbers = torch.empty(n, scaled.shape[1])
-        for rows in chunks(n):
+        for rows in chunks(n, blocks.width):
             taken = torch.from_numpy(base[rows])
             real = torch.cat([blocks.rows(codes[taken].long()), scaled[taken]], dim=1)
             noise = torch.rand(len(taken), self.noise, generator=draws) * 2 - 1

@@ -32,6 +32,7 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, fixed_columns
+from .networks.learning import steps_of
 from .networks.training import Batches, Network, device_of, initialised, seeded, train
 from .views.subcolumns import UNKNOWN, SubColumns
 
@@ -54,6 +55,8 @@ class Autoregressive(Network):
     ----------
     epochs : int
         Most passes over the table, >= 1.
+    steps : int or None
+        Most steps, >= 1; None: as many as the passes have.
     base : int
         Values of a digit, >= 2.
     digits : int
@@ -71,6 +74,7 @@ class Autoregressive(Network):
     def __init__(
         self,
         epochs: int = 100,
+        steps: int | None = 12_800,
         base: int = 10,
         digits: int = 2,
         batch: int | None = None,
@@ -79,6 +83,7 @@ class Autoregressive(Network):
         device: str = "auto",
     ) -> None:
         self.epochs = epochs
+        self.steps = steps
         self.base = base
         self.digits = digits
         self.batch = batch
@@ -106,11 +111,11 @@ class Autoregressive(Network):
         return self
 
     def _check(self, train: pd.DataFrame) -> None:
-        check_at_least("epochs", self.epochs, 1)
-        check_at_least("base", self.base, 2)
-        check_at_least("digits", self.digits, 1)
-        if self.batch is not None:
-            check_at_least("batch", self.batch, 1)
+        for name, least in {"epochs": 1, "base": 2, "digits": 1}.items():
+            check_at_least(name, getattr(self, name), least)
+        for name in ("steps", "batch"):
+            if getattr(self, name) is not None:
+                check_at_least(name, getattr(self, name), 1)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
         if not self.learning_rate > 0:
@@ -135,6 +140,8 @@ class Autoregressive(Network):
         draws = seeded(rng, self.device_)
         weights = sum(weight.numel() for weight in network.parameters())
         batches = Batches(len(learned), self.batch or rows_of_a_batch(len(learned), weights), draws)
+        total = steps_of(self.steps, self.epochs, batches.per_pass)
+        look_after = min(batches.per_pass, total)
         rate = self.learning_rate * (batches.size / 32) ** 0.5
         adam = torch.optim.AdamW(network.parameters(), lr=rate, fused=True)
         patience = Patience(network, adam, STOPS, SLOWS)
@@ -149,7 +156,7 @@ class Autoregressive(Network):
             adam.zero_grad()
             loss.backward()
             adam.step()
-            if (number + 1) % batches.per_pass == 0:
+            if (number + 1) % look_after == 0:
                 patience.look(_loss(network, looks))
             return {"loss": loss}
 
@@ -160,7 +167,6 @@ class Autoregressive(Network):
             "batches": batches,
             "patience": patience,
         }
-        total = self.epochs * batches.per_pass
         train(
             step,
             total,

@@ -10,7 +10,8 @@ ten rows, trained as in WGAN-GP. Choices where the paper leaves one, and deviati
 - Batch normalisation uses its running averages when rows are drawn, so that a row does not depend
   on the others beside it.
 - Where no column is discrete, nothing is asked for and training rows are drawn evenly.
-- A table of few rows is passed over more often, for ``least_steps`` steps; the paper has 1.
+- A table of few rows is passed over more often, for ``least_steps`` steps, and one of very many
+  less often, for ``most_steps``; the paper has 1 and no limit.
 - The generator's weights may be averaged over the last steps; the paper does not do so.
 """
 
@@ -53,6 +54,8 @@ class Ctgan(Network):
         Passes over the table, of rows / ``batch`` steps each, >= 1.
     least_steps : int
         Fewest steps in all, >= 1.
+    most_steps : int or None
+        Most steps in all, >= 1; None: as many as the passes have.
     batch : int
         Rows of a step, a multiple of ``pack``.
     pack : int
@@ -77,6 +80,7 @@ class Ctgan(Network):
         self,
         epochs: int = 60,
         least_steps: int = 2000,
+        most_steps: int | None = 6000,
         batch: int = 500,
         pack: int = 10,
         hidden: int = 256,
@@ -89,6 +93,7 @@ class Ctgan(Network):
     ) -> None:
         self.epochs = epochs
         self.least_steps = least_steps
+        self.most_steps = most_steps
         self.batch = batch
         self.pack = pack
         self.hidden = hidden
@@ -105,6 +110,8 @@ class Ctgan(Network):
         """Train generator and critic in turn."""
         for name in ("epochs", "least_steps", "batch", "pack", "hidden", "noise"):
             check_at_least(name, getattr(self, name), 1)
+        if self.most_steps is not None:
+            check_at_least("most_steps", self.most_steps, 1)
         if self.batch % self.pack:
             raise ValueError(
                 f"batch must be a multiple of pack, got {self.batch} and {self.pack}; "
@@ -162,7 +169,8 @@ class Ctgan(Network):
             pair.teach_generator(loss)
             return {"critic": critic_loss, "generator": loss}
 
-        total = max(self.epochs * max(len(places) // self.batch, 1), self.least_steps)
+        wanted = max(self.epochs * max(len(places) // self.batch, 1), self.least_steps)
+        total = min(wanted, self.most_steps or wanted)
         parts = {**pair.parts, "draws": draws}
         train(step, total, parts, progress=self.progress, checkpoint=self.checkpoint)
         kept = pair.average.kept.cpu().eval()
@@ -219,7 +227,7 @@ class Ctgan(Network):
         blocks, generator = self.rows_.blocks(), self.networks_["generator"]
         places = torch.empty(n, len(blocks.sizes), dtype=torch.int64)
         offsets = torch.empty(n, len(self.rows_.modes.counts))
-        for rows in chunks(n):
+        for rows in chunks(n, blocks.width):
             asked = None if self.asking_ is None else self.asking_.draw(len(rows), draws)
             if asked is not None and len(wanted):
                 told = torch.from_numpy(wanted[rows * max(len(wanted), n) // n % len(wanted)])

@@ -4,7 +4,8 @@ Numbers are modes and offsets (``modes``). The decoder gives a distribution of e
 mean of every offset, whose deviation is learned, one per numeric column. Rows come evenly from the
 table: training by sampling is CTGAN's, not TVAE's. Drawn rows draw from what the decoder gives.
 
-A table of few rows is passed over more often, for ``least_steps`` steps; the paper has 1.
+A table of few rows is passed over more often, for ``least_steps`` steps, and one of very many less
+often, for ``most_steps``; the paper has 1 and no limit.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Tvae(Network):
         Passes over the table, >= 1.
     least_steps : int
         Fewest steps in all, >= 1.
+    most_steps : int or None
+        Most steps in all, >= 1; None: as many as the passes have.
     batch : int
         Rows of a step, >= 1.
     hidden : int
@@ -58,6 +61,7 @@ class Tvae(Network):
         self,
         epochs: int = 150,
         least_steps: int = 3000,
+        most_steps: int | None = 12_000,
         batch: int = 500,
         hidden: int = 128,
         latent: int = 128,
@@ -68,6 +72,7 @@ class Tvae(Network):
     ) -> None:
         self.epochs = epochs
         self.least_steps = least_steps
+        self.most_steps = most_steps
         self.batch = batch
         self.hidden = hidden
         self.latent = latent
@@ -82,6 +87,8 @@ class Tvae(Network):
         """Train encoder and decoder."""
         for name in ("epochs", "least_steps", "batch", "hidden", "latent"):
             check_at_least(name, getattr(self, name), 1)
+        if self.most_steps is not None:
+            check_at_least("most_steps", self.most_steps, 1)
         self.rows_ = ModeRows.of(train, schema, self.modes, self.threshold)
         places, offsets = self.rows_.encode(train, rng)
         self._train(places, offsets, rng)
@@ -119,7 +126,8 @@ class Tvae(Network):
             network.clip()
             return {"misfit": misfit, "divergence": divergence}
 
-        total = max(self.epochs * batches.per_epoch, self.least_steps)
+        wanted = max(self.epochs * batches.per_epoch, self.least_steps)
+        total = min(wanted, self.most_steps or wanted)
         parts = {"network": network, "adam": adam, "draws": draws, "batches": batches}
         train(step, total, parts, progress=self.progress, checkpoint=self.checkpoint)
         self.networks_ = {"autoencoder": network.cpu()}
@@ -137,7 +145,7 @@ class Tvae(Network):
         blocks, network = self.rows_.blocks(), self.networks_["autoencoder"]
         places = torch.empty(n, len(blocks.sizes), dtype=torch.int64)
         offsets = torch.empty(n, len(network.deviations))
-        for rows in chunks(n):
+        for rows in chunks(n, blocks.width):
             with torch.no_grad():
                 logits, means = network.decoded(
                     torch.randn(len(rows), self.latent, generator=draws)

@@ -1,12 +1,8 @@
-"""TabSyn, TabDiff and flow matching: odd tables, truths, conditions, and trainings cut short."""
-
-import pickle
+"""TabSyn, TabDiff and flow matching: equal seeds, conditions, and trainings cut short."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from syntharena.bench import models, probes
 from syntharena.bench.contracts import Budget
@@ -36,43 +32,11 @@ def flow_of(options):
 
 
 EVERY = [tabsyn_of, tabdiff_of, flow_of]
-UNKNOWN = Column("unknown", "continuous", minimum=0, maximum=1, missing=True)
-EMPTY = Column("empty", "categorical", (), missing=True)
 CONSTANT = Column("constant", "continuous", minimum=2.5, maximum=2.5)
-MANY = Column("many", "categorical", tuple(map(str, range(3000))))
 
 
 def fitted(generator, table, schema, seed=1):
     return generator.fit(table, schema=schema, budget=Budget(), rng=np.random.default_rng(seed))
-
-
-# Any table
-
-
-@st.composite
-def schemas(draw):
-    columns = (*probes.NUMERIC, *probes.DISCRETE, UNKNOWN, EMPTY, CONSTANT, MANY)
-    return Schema(tuple(draw(st.lists(st.sampled_from(columns), unique=True, min_size=1))))
-
-
-@pytest.mark.parametrize("make", EVERY)
-@settings(max_examples=15, deadline=None)
-@given(schema=schemas(), rows=st.integers(1, 40), seed=st.integers(0, 2**32))
-@example(schema=Schema((EMPTY,)), rows=1, seed=0)
-@example(schema=Schema((CONSTANT, EMPTY)), rows=3, seed=1)
-@example(schema=Schema((UNKNOWN,)), rows=9, seed=2)
-def test_every_table_survives(make, schema, rows, seed):
-    table = probes.table(schema, rows, np.random.default_rng(seed))
-    generator = pickle.loads(pickle.dumps(fitted(make(TINY), table, schema)))
-    assert generator.parameters > 0
-    for n in (0, 1, 2 * rows):
-        made, again = (generator.sample(n, rng=np.random.default_rng(seed)) for _ in range(2))
-        assert schema.problems(made, n) == []
-        pd.testing.assert_frame_equal(made, again)
-    asked = probes.table(schema, 5, np.random.default_rng(seed + 1))[schema.names[:2]]
-    made = generator.sample(5, rng=np.random.default_rng(0), conditions=asked)
-    assert schema.problems(made, 5) == []
-    pd.testing.assert_frame_equal(made[asked.columns], asked)
 
 
 @pytest.mark.parametrize("make", EVERY)

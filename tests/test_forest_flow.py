@@ -321,10 +321,10 @@ def test_thousands_of_categories_take_few_coordinates():
     assert set(sampled(flow, 500)["c"]) <= set(train["c"])
 
 
-@pytest.mark.parametrize("settings", [{}, PUBLISHED, {"process": "vp"}])
+@pytest.mark.parametrize("settings", [PUBLISHED, {"process": "vp"}])
 @pytest.mark.parametrize("name", sorted(schemas()))
-@pytest.mark.parametrize("rows", [1, 2, 30])
-def test_odd_tables_survive(name, rows, settings):
+@pytest.mark.parametrize("rows", [1, 30])
+def test_odd_tables_survive_other_settings(name, rows, settings):
     schema = schemas()[name]
     train = table(schema, rows, np.random.default_rng(0))
     flow = fitted(train, schema, trees=1, times=2, depth=2, **settings)

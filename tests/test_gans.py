@@ -270,45 +270,6 @@ def test_rows_stay_away_from_what_they_are_made_of_where_that_is_paid_for():
 # All three
 
 
-EMPTY = Column("empty", "categorical", (), missing=True)
-CONSTANT = Column("constant", "continuous", minimum=2.5, maximum=2.5)
-UNKNOWN = Column("unknown", "continuous", minimum=0, maximum=1, missing=True)
-MANY = Column("many", "categorical", tuple(f"c{i}" for i in range(700)), missing=True)
-SECONDS = Column("seconds", "datetime", minimum="1900-01-01", maximum="2100-01-01")
-ODD = {
-    "empty": Schema((EMPTY,)),
-    "constant": Schema((CONSTANT,)),
-    "nothing to learn": Schema((EMPTY, CONSTANT, UNKNOWN), "unknown", "regression"),
-    "many categories": Schema((MANY, SECONDS), "many", "multiclass"),
-    "one number": Schema((SECONDS,)),
-}
-
-
-def odd_table(schema, rows):
-    return table(schema, rows, np.random.default_rng(0)).assign(
-        **{c.name: c.from_numbers(np.full(rows, np.nan)) for c in schema if c is UNKNOWN}
-    )
-
-
-@pytest.mark.parametrize("make", SMOKE)
-@pytest.mark.parametrize("name", [*sorted(schemas()), *ODD])
-@pytest.mark.parametrize("rows", [1, 2, 60])
-def test_odd_tables_survive(make, name, rows):
-    schema = (schemas() | ODD)[name]
-    train = odd_table(schema, rows)
-    before = torch.get_rng_state()
-    generator = fitted(make, train, schema)
-    for n in (0, 1, 70):
-        made = generator.sample(n, rng=np.random.default_rng(1))
-        assert schema.problems(made, n) == []
-    again = fitted(make, train, schema).sample(70, rng=np.random.default_rng(1))
-    pd.testing.assert_frame_equal(made, again)
-    assert torch.equal(before, torch.get_rng_state())
-    asked = table(schema, 5, np.random.default_rng(2))[schema.names[-2:]]
-    kept = generator.sample(5, rng=np.random.default_rng(0), conditions=asked)
-    pd.testing.assert_frame_equal(kept[asked.columns], asked)
-
-
 class Killed(Exception):
     """What ends a training before its time."""
 

@@ -3,9 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from odd_tables import schemas, survives, table
+from odd_tables import table
 from scipy import stats
 from truths import TRUTHS
 
@@ -323,13 +321,6 @@ def test_progress_tells_the_losses():
     fitted(model, truth.draw(50, np.random.default_rng(0)), truth.schema)
     assert seen == [(step, 45, ["codes", "numbers"]) for step in (20, 40, 45)]
     assert model.parameters == sum(p.numel() for p in model.networks_["denoiser"].parameters())
-
-
-@settings(max_examples=25, deadline=None)
-@given(schema=schemas(), rows=st.integers(1, 40), seed=st.integers(0, 2**32))
-@example(schema=Schema((Column("empty", "categorical", (), missing=True),)), rows=1, seed=0)
-def test_every_table_survives(schema, rows, seed):
-    survives(smoke, schema, rows, seed)
 
 
 @pytest.mark.parametrize(

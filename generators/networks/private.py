@@ -68,7 +68,7 @@ class Neural:
 
         generator = seeded(rng)
         network = self.networks_["generator"]
-        parts = [network.places(len(rows), generator) for rows in chunks(n)]
+        parts = [network.places(len(rows), generator) for rows in chunks(n, self.encoding_.width)]
         places = torch.cat(parts) if parts else torch.empty((0, len(self.encoding_.sizes)))
         return self.encoding_.table(places.numpy().astype(np.int64), rng)
 

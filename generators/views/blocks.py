@@ -22,13 +22,20 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 LARGEST_LOGIT = 20.0  # beyond it a cell's share is 0 or 1 to float32
-CHUNK = 8192  # rows drawn at a time
+CHUNK = 8192  # rows drawn at a time, at most
+ENTRIES = 2**25  # of a tensor of drawn rows, at most
 
 
-def chunks(n: int) -> Iterator[np.ndarray]:
-    """Yield the positions of ``n`` rows, ``CHUNK`` at most at a time."""
-    for begun in range(0, n, CHUNK):
-        yield np.arange(begun, min(begun + CHUNK, n))
+def rows_at_once(width: int, most: int = CHUNK) -> int:
+    """Return how many rows of so many places are drawn at a time, ``most`` if memory allows."""
+    return max(1, min(most, ENTRIES // max(width, 1)))
+
+
+def chunks(n: int, width: int) -> Iterator[np.ndarray]:
+    """Yield the positions of ``n`` rows of so many places, those drawn at a time together."""
+    size = rows_at_once(width)
+    for begun in range(0, n, size):
+        yield np.arange(begun, min(begun + size, n))
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,10 @@ class Blocks:
         weights = torch.exp(torch.clamp(logits, -LARGEST_LOGIT, LARGEST_LOGIT))
         return weights / ((weights @ self.blocks) @ self.blocks.T)
 
+    def spread(self, columns: Tensor) -> Tensor:
+        """Repeat what each block has for all of its places: (n, columns) to (n, width)."""
+        return columns.index_select(1, self.owners)
+
     def highest(self, logits: Tensor) -> Tensor:
         """Return the largest logit of each block, without gradients; shape (n, columns)."""
         import torch
@@ -108,7 +119,7 @@ class Blocks:
         """Return the first place of each block with its largest weight, int64, (n, columns)."""
         import torch
 
-        highest = self.highest(weights)[:, self.owners]
+        highest = self.spread(self.highest(weights))
         places = torch.arange(self.width, device=self.device).expand_as(weights)
         places = torch.where(weights == highest, places, self.width)
         first = places.new_full((len(weights), len(self.sizes)), self.width)
@@ -118,14 +129,14 @@ class Blocks:
         """Softmax within each block, of any logits; shape (n, width)."""
         import torch
 
-        weights = torch.exp(logits - self.highest(logits) @ self.blocks.T)
+        weights = torch.exp(logits - self.spread(self.highest(logits)))
         return weights / ((weights @ self.blocks) @ self.blocks.T)
 
     def log_shares(self, logits: Tensor) -> Tensor:
         """Logarithm of the softmax within each block, of any logits; shape (n, width)."""
         import torch
 
-        below = logits - self.highest(logits) @ self.blocks.T
+        below = logits - self.spread(self.highest(logits))
         return below - torch.log(torch.exp(below) @ self.blocks) @ self.blocks.T
 
     def surprisals(self, logits: Tensor, places: Tensor) -> Tensor:
@@ -133,7 +144,7 @@ class Blocks:
         import torch
 
         highest = self.highest(logits)
-        weights = torch.exp(logits - highest @ self.blocks.T)
+        weights = torch.exp(logits - self.spread(highest))
         return torch.log(weights @ self.blocks) + highest - logits.gather(1, places)
 
     def draw(self, shares: Tensor, generator: Generator) -> Tensor:

@@ -143,13 +143,23 @@ def _mixtures(columns: list[np.ndarray], limits: np.ndarray, threshold: float) -
     ndarray of float64, shape (3, columns, max of limits)
         Shares, means and deviations; the mean of a mode that there is not is infinite.
     """
-    centres = np.array([[column.mean()] for column in columns])
-    scales = np.array([[column.std() or 1.0] for column in columns])
+    moments = np.array([_moments(column) for column in columns])
+    centres, scales = moments[:, :1], moments[:, 1:]
     standard = [(x - m) / s for x, m, s in zip(columns, centres, scales, strict=True)]
     found = mixture(Points.of(standard), limits, threshold, PRIORS)
     shares = np.where(found.shares > threshold, found.shares, 0.0)
     means = np.where(shares > 0, found.means * scales + centres, np.inf)
     return np.stack([shares, means, np.sqrt(found.variances) * scales])
+
+
+def _moments(column: np.ndarray) -> tuple[float, float]:
+    """Return mean and deviation, > 0, of numbers whose squares may be too large or too small."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = column.mean(), column.std()
+    if np.isfinite(deviation) and deviation > 0:
+        return mean, deviation
+    unit = np.abs(column).max()
+    return (column / unit).mean() * unit, ((column / unit).std() or 1.0) * unit
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ import pandas as pd
 
 from ...bench.schema import Schema
 from ..common import column_values
-from .blocks import Blocks
+from .blocks import Blocks, rows_at_once
 from .mixed import KNOWN, Mixed
 from .scales import NormalScores
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHUNK = 4096  # rows drawn at a time
+CHUNK = 4096  # rows drawn at a time, at most
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,10 @@ class Scaled:
         device = self.blocks.device
         numbers = torch.empty(n, len(self.mixed.numeric), device=device)
         places = torch.empty(n, len(self.mixed.variables), dtype=torch.int64, device=device)
+        size = rows_at_once(self.blocks.width, CHUNK)
         with torch.no_grad():
-            for begun in range(0, n, CHUNK):
-                part = slice(begun, min(begun + CHUNK, n))
+            for begun in range(0, n, size):
+                part = slice(begun, min(begun + size, n))
                 numbers[part], places[part] = draw(part)
         unscaled = self.scale.numbers(numbers.cpu().double().numpy())
         return self.mixed.table(unscaled, places.cpu().numpy() - self.blocks.starts)

@@ -1,9 +1,11 @@
-"""Tables that a user can bring and nobody expects: for generators whose defaults are not cheap.
+"""Tables that a user can bring and nobody expects, and what a generator does with each.
 
-One column to four of any kind; bounds or none, missing values, constants, very many categories, a
+``SHAPES`` are fixed ones, each with one thing in excess. ``schemas`` and ``table`` draw others: one
+column to four of any kind; bounds or none, missing values, constants, very many categories, a
 column with nothing in it, one row.
 """
 
+import inspect
 import pickle
 
 import numpy as np
@@ -42,12 +44,12 @@ def schemas(draw):
     return Schema(made, target=target.name, task=task)
 
 
-def table(schema, rows, seed):
+def table(schema, rows, seed, missing_shares=(0.0, 0.4, 1.0)):
     """Draw a table; numbers are two sorts by turns: five values, or all different."""
     rng = np.random.default_rng(seed)
     made = {}
     for place, column in enumerate(schema):
-        missing = rng.random(rows) < rng.choice([0.0, 0.4, 1.0]) * column.missing
+        missing = rng.random(rows) < rng.choice(missing_shares) * column.missing
         if column.is_discrete:
             codes = rng.integers(max(len(column.categories), 1), size=rows)
             absent = missing | (not column.categories)
@@ -60,18 +62,88 @@ def table(schema, rows, seed):
     return schema.assemble(made)
 
 
-def survives(make, schema, rows, seed):
+EMPTY = Column("empty", "categorical", (), missing=True)
+UNKNOWN = Column("unknown", "continuous", minimum=0, maximum=1, missing=True)
+CONSTANT = Column("constant", "continuous", minimum=2.5, maximum=2.5)
+BORN = Column("born", "datetime", missing=True)
+SECONDS = Column("seconds", "datetime", minimum="1900-01-01", maximum="2100-01-01")
+LABEL = Column("label", "boolean")
+AMOUNT = Column("amount", "continuous", decimals=2)
+
+
+def classes(name, count, **fields):
+    return Column(name, "categorical", tuple(f"v{i}" for i in range(count)), **fields)
+
+
+def numeric(count):
+    """Return columns of numbers of both kinds, some with missing values."""
+    kinds = ("continuous", "integer")
+    return [Column(f"n{i}", kinds[i % 2], missing=i % 5 == 4) for i in range(count)]
+
+
+def discrete(count):
+    """Return columns of 2 to 21 categories, some with an order or missing values."""
+    return [
+        classes(f"c{i}", 2 + i % 20, ordered=i % 4 == 3, missing=i % 5 == 4) for i in range(count)
+    ]
+
+
+def predicting(target, *features):
+    task = "regression"
+    if target.is_discrete:
+        task = "binary" if len(target.categories) == 2 else "multiclass"
+    return Schema((*features, target), target=target.name, task=task)
+
+
+SHAPES = {
+    "few rows, many columns": (200, predicting(LABEL, *numeric(24), *discrete(25))),
+    "three rows": (3, predicting(LABEL, *numeric(5), *discrete(5), BORN)),
+    "one number": (50, Schema((Column("x", "continuous"),))),
+    "one date": (50, Schema((SECONDS,))),
+    "one label": (50, predicting(LABEL)),
+    "thousands of categories": (6000, predicting(LABEL, classes("many", 5000), *numeric(2))),
+    "categories alone": (150, predicting(LABEL, *discrete(39))),
+    "numbers alone": (150, Schema(tuple(numeric(60)))),
+    "regression": (150, predicting(AMOUNT, *numeric(3), *discrete(3))),
+    "thirty classes": (300, predicting(classes("class", 30), *numeric(3), *discrete(3))),
+    "a class is missing": (90, predicting(classes("class", 3, missing=True), *numeric(3))),
+    "an amount is missing": (90, predicting(Column("y", "continuous", missing=True), *discrete(3))),
+    "nothing known": (60, predicting(UNKNOWN, *numeric(2), *discrete(2), EMPTY, CONSTANT)),
+    "nothing at all": (9, Schema((EMPTY, CONSTANT, UNKNOWN))),
+    "dates": (90, predicting(LABEL, BORN, SECONDS)),
+    "far numbers": (90, Schema((Column("far", "continuous"), Column("near", "continuous")))),
+}
+
+
+def shape(name, seed=0):
+    """Return the Schema of a fixed shape and a table of it, in which every category occurs."""
+    rows, schema = SHAPES[name]
+    made = table(schema, rows, seed, missing_shares=(0.2,))
+    for column in schema:
+        if column.is_discrete and not column.missing:
+            codes = np.random.default_rng(seed).permutation(rows) % len(column.categories)
+            made[column.name] = column.from_codes(codes)
+    if UNKNOWN in schema.columns:
+        made["unknown"] = UNKNOWN.from_numbers(np.full(rows, np.nan))
+    if name == "far numbers":
+        made = made.assign(far=made["far"] * 1e200, near=made["near"] * 1e-200)
+    return schema, schema.conform(made, rows)
+
+
+def survives(make, schema, train, seed, sizes):
     """Fit, pickle, sample, condition; everything is valid and repeats."""
-    train = table(schema, rows, seed)
-    assert schema.problems(train, rows) == []
+    assert schema.problems(train, len(train)) == []
     rng = np.random.default_rng(seed)
     model = make().fit(train, schema=schema, budget=Budget(), rng=rng)
     model = pickle.loads(pickle.dumps(model))
-    for n in (0, 1, 3 * rows + 1):
+    assert getattr(model, "parameters", 0) >= 0
+    for n in sizes:
         made, again = (model.sample(n, rng=np.random.default_rng(seed)) for _ in range(2))
         assert schema.problems(made, n) == []
         pd.testing.assert_frame_equal(made, schema.conform(made))
         pd.testing.assert_frame_equal(made, again)
+    if "conditions" not in inspect.signature(model.sample).parameters:
+        return
     names = [name for name in schema.names if rng.random() < 0.5]
     asked = table(schema, 7, seed + 1)[names]
     asked.index = range(10, 17)
