@@ -22,6 +22,8 @@ from .names import UnknownName
 
 CONFIG = "config"
 CONFIG_MODULE = "syntharena.conf"
+PRESETS = ("smoke", "cpu", "paper")  # how much a generator trains, in the order of ${preset:1,2,3}
+DEFAULT_PRESET = "cpu"
 
 Plain = dict[str, Any]
 
@@ -42,11 +44,14 @@ class Point:
         Which option each group took.
     overrides : tuple of str
         What was set on the command line or by an experiment for this point.
+    preset : str or None
+        The preset that settings of the generator follow; None if none does.
     """
 
     config: Plain
     choices: Mapping[str, str]
     overrides: tuple[str, ...]
+    preset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,15 +111,23 @@ def grid(
         return composer.product(fixed, list(sweeps.values()), first)
 
 
-def all_options(group: str, config_dir: str | os.PathLike[str] | None = None) -> dict[str, Plain]:
+def all_options(
+    group: str,
+    config_dir: str | os.PathLike[str] | None = None,
+    preset: str = DEFAULT_PRESET,
+) -> dict[str, Plain]:
     """Return every option of a group with its configuration, e.g. every dataset's."""
     from omegaconf import OmegaConf
 
     found: dict[str, Plain] = {}
+    _register_resolvers()
     with resources.as_file(resources.files(CONFIG_MODULE)) as ours:
         for folder in [ours] + ([Path(config_dir)] if config_dir else []):
             for path in (folder / group).glob("*.yaml"):
-                found[path.stem] = OmegaConf.to_container(OmegaConf.load(path), resolve=True)  # type: ignore[assignment]
+                option = OmegaConf.merge(OmegaConf.load(path), {"preset": preset})
+                plain: Plain = OmegaConf.to_container(option, resolve=True)  # type: ignore[assignment]
+                del plain["preset"]
+                found[path.stem] = plain
     return dict(sorted(found.items()))
 
 
@@ -216,8 +229,11 @@ class _Composer:
             for sweep, pick in zip(sweeps, picks, strict=True):
                 if not sweep.needs_composing:
                     _set(config, sweep.key.lstrip("+").split("."), sweep.values[pick])
+            if (preset := config.get("preset")) not in PRESETS:
+                raise UnknownName("preset", str(preset), PRESETS)
             lines = [sweep.lines[pick] for sweep, pick in zip(sweeps, picks, strict=True)]
-            points.append(Point(_resolved(config), choices, (*fixed, *lines)))
+            followed = preset if "${preset:" in repr(config.get("generator")) else None
+            points.append(Point(_resolved(config), choices, (*fixed, *lines), followed))
         return points
 
     def _blocks(self, fixed: list[str], sweeps: list[_Sweep]) -> list[_Block]:
@@ -318,12 +334,8 @@ def _interpolates(section: Any) -> bool:
 def _hydra(config_dir: str | os.PathLike[str] | None) -> Iterator[_Composer]:
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import OmegaConf
 
-    # A text such as ${oc.env:HOME} in a name is data; secrets never reach a record.
-    OmegaConf.register_new_resolver(
-        "oc.env", lambda *name: "${oc.env:" + ",".join(map(str, name)) + "}", replace=True
-    )
+    _register_resolvers()
     extra = []
     if config_dir is not None:
         folder = Path(config_dir).absolute()
@@ -333,6 +345,24 @@ def _hydra(config_dir: str | os.PathLike[str] | None) -> Iterator[_Composer]:
     GlobalHydra.instance().clear()
     with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
         yield _Composer(extra)
+
+
+def _register_resolvers() -> None:
+    from omegaconf import OmegaConf
+
+    # A text such as ${oc.env:HOME} in a name is data; secrets never reach a record.
+    OmegaConf.register_new_resolver(
+        "oc.env", lambda *name: "${oc.env:" + ",".join(map(str, name)) + "}", replace=True
+    )
+    OmegaConf.register_new_resolver("preset", _of_preset, replace=True)
+
+
+def _of_preset(*values: Any, _root_: Any) -> Any:
+    """Pick the value of the chosen preset."""
+    if len(values) != len(PRESETS):
+        given = ", ".join(map(str, values))
+        raise ConfigError(f"a value each for {', '.join(PRESETS)} is needed, got {given}")
+    return values[PRESETS.index(_root_.get("preset", DEFAULT_PRESET))]
 
 
 def _one_line(error: Exception) -> str:

@@ -104,6 +104,9 @@ class Generator(Protocol):
         then leaves in ``trace``, a float, what its noisy steps say for the second of them.
     ``progress : Callable[..., None]``
         Replaced before ``fit``; call it as ``progress(step, total, **losses)``.
+    ``checkpoint : Checkpoint``
+        Replaced before ``fit``; where a long training leaves what it needs to go on from if it is
+        killed, to end bit-identical to an unbroken one.
     ``parameters : int``
         How many numbers ``fit`` learned, where that can be counted.
     """
@@ -122,6 +125,18 @@ class Generator(Protocol):
         ``conditions`` (n rows, some of the columns) fixes those columns' values; a generator that
         cannot condition leaves the argument out of its signature.
         """
+        ...
+
+
+class Checkpoint(Protocol):
+    """Where a training leaves its state."""
+
+    def load(self) -> Any | None:
+        """Return what an earlier ``fit`` of the same cell saved last; None if nothing."""
+        ...
+
+    def save(self, state: Callable[[], Any]) -> None:
+        """Keep what ``state`` returns, unless that was done a moment ago; anything picklable."""
         ...
 
 

@@ -7,6 +7,7 @@ import functools
 import os
 import platform
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,14 @@ def describe() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
     }
+
+
+def gpu() -> str | None:
+    """Return the GPU that this process computes on; None if it uses none by torch."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return torch.cuda.get_device_name()
 
 
 def _version(package: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from . import targets
 from .canonical import digest
 from .cells import Cell
-from .config import ConfigError, Plain, Point
+from .config import DEFAULT_PRESET, ConfigError, Plain, Point
 from .contracts import Budget
 from .seeds import STAGES
 from .statuses import STATUSES
@@ -52,7 +52,7 @@ class Planner:
             evaluators=config.get("evaluators") or {},
             budget=_budget(config["privacy"]),
             seeds=_seeds(config),
-            label=_label(config["generator"], point.overrides),
+            label=_label(point),
             limits=_limits(config["limits"]),
             tuning=Tuning(**config["tuning"]),
         )
@@ -117,12 +117,14 @@ def _limits(limits: Plain) -> Plain:
     return limits
 
 
-def _label(generator: Plain, overrides: Sequence[str]) -> str:
+def _label(point: Point) -> str:
     """Name a row of the board: the generator, and what was changed of its hyperparameters."""
+    generator = point.config["generator"]
     name = (generator.get("about") or {}).get("name") or generator["_target_"].rpartition(".")[2]
-    changed = [
+    changed = [] if point.preset in (None, DEFAULT_PRESET) else [f"preset={point.preset}"]
+    changed += [
         line.lstrip("+").removeprefix("generator.")
-        for line in overrides
+        for line in point.overrides
         if line.lstrip("+").startswith("generator.") and not _is_description(line)
     ]
     return f"{name} ({', '.join(changed)})" if changed else name

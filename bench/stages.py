@@ -23,6 +23,7 @@ from .cells import Cell
 from .contracts import Budget, Measured, Metric, Tables
 from .schema import Schema, SchemaError
 from .seeds import stream
+from .statuses import is_out_of_memory
 from .store import Store, publish
 
 PROGRESS_SECONDS = 0.2  # training steps are reported no more often
@@ -204,19 +205,35 @@ class Stages:
             if kept is not None:
                 generator, self.result["privacy"], self.result["cost"] = kept
                 return generator
-        rng = stream(self.cell.seeds["train"], "train", *self._trial())
-        generator.progress = self.progress("train")
-        with self.timed("fit"), _peak_memory(self.result["cost"]):
-            generator.fit(rows.copy(), schema=self.schema, budget=self.cell.handed, rng=rng)
-        generator.__dict__.pop("progress", None)
-        if (count := getattr(generator, "parameters", None)) is not None:
-            self.result["cost"]["parameters_count"] = float(count)
-        self.account(generator)
+        checkpoint = models.Checkpoint(self._store.checkpoint_path(self.cell.train_key))
+        try:
+            self._fit(generator, rows, checkpoint)
+        except Exception as error:
+            if not is_out_of_memory(error):  # it ends so every time, or its code is to be mended
+                checkpoint.drop()
+            raise
         if self.result["cost"]["fit_seconds"] > MODEL_SECONDS:
             kept = (generator, self.result["privacy"], self.result["cost"])
             if (content := models.pack(kept)) is not None:
                 publish(path, content, replace=True)
+        checkpoint.drop()
         return generator
+
+    def _fit(self, generator: Any, rows: pd.DataFrame, checkpoint: models.Checkpoint) -> None:
+        """Fit from where the checkpoint is, and count what was learned, paid and spent."""
+        rng = stream(self.cell.seeds["train"], "train", *self._trial())
+        generator.progress = self.progress("train")
+        if hasattr(generator, "checkpoint"):
+            generator.checkpoint = checkpoint
+        with self.timed("fit"), _peak_memory(self.result["cost"]):
+            generator.fit(rows.copy(), schema=self.schema, budget=self.cell.handed, rng=rng)
+        for kind, earlier in checkpoint.cost.items():
+            self.cost[kind] += earlier
+        for borrowed in ("progress", "checkpoint"):
+            generator.__dict__.pop(borrowed, None)
+        if (count := getattr(generator, "parameters", None)) is not None:
+            self.result["cost"]["parameters_count"] = float(count)
+        self.account(generator)
 
     def _trial(self) -> tuple[str, ...]:
         """Name a charged trial: noise that two trials shared could be taken off both of them."""

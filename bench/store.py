@@ -5,6 +5,7 @@
     records/ab/<cell key>.<record key>.json   what one cell left behind
     tables/ab/<content hash>.parquet          synthetic tables
     stages/<cell key>.json, <train key>.model what a cell that was cut short had finished
+    stages/<train key>.checkpoint             where a training goes on that was cut short
     datasets/<hash>.json                      the dataset specifications that records refer to
     metrics/<hash>.json                       the declarations of metrics that records refer to
     sweeps/<hash>.json                        which cells a sweep expects
@@ -216,10 +217,15 @@ class Store:
         """Where the fitted generator of an unfinished cell lies."""
         return self.root / "stages" / f"{train_key}.model"
 
+    def checkpoint_path(self, train_key: str) -> Path:
+        """Where a generator that is being fitted leaves its state."""
+        return self.root / "stages" / f"{train_key}.checkpoint"
+
     def clear_stages(self, cell: Cell) -> None:
         """Drop what the cell's record now holds."""
         self._stage_path(cell.key).unlink(missing_ok=True)
         self.model_path(cell.train_key).unlink(missing_ok=True)
+        self.checkpoint_path(cell.train_key).unlink(missing_ok=True)
 
     # Cells that are running now
 

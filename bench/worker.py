@@ -27,13 +27,12 @@ from . import datasets, environment, process, targets
 from .cells import Cell
 from .seeds import stream
 from .stages import OUTCOME, CellEnd, Stages
-from .statuses import ENDED_WELL
+from .statuses import ENDED_WELL, is_out_of_memory
 from .store import Store
 
 REASON_CHARACTERS = 500
 KEPT_TABLES = 2  # datasets and splits a worker holds at once
 PRELOAD = ("pyarrow.parquet", "traceback")  # what every cell needs, beside what its parts declare
-OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")
 
 
 class Worker:
@@ -184,8 +183,8 @@ def _run(call) -> dict[str, Any]:
         import traceback
 
         traceback.print_exc()
-        memory = type(error).__name__ in OUT_OF_MEMORY
-        return {"status": "oom" if memory else "failed", "reason": _reason(error)}
+        status = "oom" if is_out_of_memory(error) else "failed"
+        return {"status": status, "reason": _reason(error)}
     return {"status": "ok", "reason": ""}
 
 

@@ -159,6 +159,12 @@ def excess(votes: np.ndarray, chance: float) -> Measured:
 
 def equal_share(tables: Tables, schema: Schema, rng: np.random.Generator) -> Measured:
     """Share of synthetic rows strictly nearer to train than to as many holdout rows, less 0.5."""
+    share = nearer_share(tables, schema, rng)
+    return within(share.value - 0.5, share.low - 0.5, share.high - 0.5, 0.0, 0.5)
+
+
+def nearer_share(tables: Tables, schema: Schema, rng: np.random.Generator) -> Measured:
+    """Share of synthetic rows strictly nearer to train than to as many holdout rows."""
     encoder = Encoder(schema, tables.train, public=False)
     size = min(len(tables.train), len(tables.holdout))
     queries = encoder.encode(tables.synthetic)
@@ -167,8 +173,7 @@ def equal_share(tables: Tables, schema: Schema, rng: np.random.Generator) -> Mea
         drawn = draw_rows(row_hashes(table, schema), size, rng)
         distances.append(knn(queries, encoder.encode(table.iloc[drawn]), 1).distance[:, 0])
     nearer = int(np.sum(distances[0] < distances[1] - TOLERANCE))
-    share = of_share(nearer, len(queries))
-    return within(share.value - 0.5, share.low - 0.5, share.high - 0.5, 0.0, 0.5)
+    return of_share(nearer, len(queries))
 
 
 def _ratio(synthetic: np.ndarray, holdout: np.ndarray) -> float | str:

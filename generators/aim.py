@@ -19,12 +19,12 @@ import time
 
 import numpy as np
 
-from .allowance import Allowance
-from .beliefs import Model
-from .graphical import ITERATIONS, estimate
-from .junction import Clique
-from .marginal_model import MarginalModel, Survey
-from .workload import Workload, cells_of
+from .distributions.beliefs import Model
+from .distributions.graphical import ITERATIONS, estimate
+from .distributions.junction import Clique
+from .distributions.marginal_model import MarginalModel, Survey
+from .distributions.workload import Workload, cells_of
+from .privacy.allowance import Allowance
 
 ROUNDS = 16  # for each column, that the first shares would last for
 EXACT_ROUNDS = 3  # for each column, where nothing is paid for and no share ever rises

@@ -6,21 +6,33 @@ a value is missing. ``to_values`` and ``from_values`` lead there and back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
+from ..bench.contracts import Budget, Checkpoint
 from ..bench.schema import Column, Schema
 
 VECTOR_LENGTH = 16  # most numbers that a category is encoded by
 
 
+class NoCheckpoint:
+    """A checkpoint that keeps nothing, for a ``fit`` outside the harness."""
+
+    def load(self) -> None:
+        """Return nothing."""
+
+    def save(self, state: Callable[[], Any]) -> None:
+        """Keep nothing."""
+
+
 class NotPrivate:
     """What generators without a privacy mechanism have in common."""
 
+    checkpoint: Checkpoint = NoCheckpoint()
     progress = staticmethod(lambda step, total, **losses: None)
 
     def skip(self, schema: Schema, budget: Budget) -> str | None:
@@ -53,6 +65,16 @@ def check_at_least(name: str, value: int, least: int) -> None:
     """Raise a ValueError unless a hyperparameter is a whole number that reaches ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}")
+
+
+def places_among(known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return where each value stands among ``known``, int64; -1 where it does not.
+
+    ``known`` is not empty and ascending, NaN (missing) last; NaN is found as a value is.
+    """
+    found = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    there = known[found]
+    return np.where((there == values) | (np.isnan(there) & np.isnan(values)), found, -1)
 
 
 def to_values(table: pd.DataFrame, schema: Schema) -> np.ndarray:

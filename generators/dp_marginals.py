@@ -15,9 +15,9 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.ledger import Event
 from ..bench.schema import Schema
-from .allowance import Allowance
 from .common import check_at_least
-from .domain import Axis, discretise, not_finite
+from .privacy.allowance import Allowance
+from .views.domain import Axis, discretise, not_finite
 
 
 class DpMarginals:

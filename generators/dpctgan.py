@@ -23,10 +23,11 @@ from ..bench.contracts import Budget
 from ..bench.ledger import Event
 from ..bench.schema import Schema
 from .common import check_at_least
-from .dpsgd import Descent, noise_on_counts, noisy_number_of_rows
-from .neural import Neural, check_allowed, seeded
-from .noise import discrete_gaussian
-from .tensors import Encoding
+from .networks.private import Neural, check_allowed
+from .networks.training import seeded
+from .privacy.dpsgd import Descent, noise_on_counts, noisy_number_of_rows
+from .privacy.noise import discrete_gaussian
+from .views.blocks import Encoding
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,14 +92,13 @@ class DpCtgan(Neural):
         """Count the marginals, then train critic and generator in turn."""
         import torch
 
-        from .networks import (
-            Average,
+        from .networks.learning import Average, follow
+        from .networks.rows import (
             ConditionalGenerator,
             Perceptron,
             bound_weights,
             criticise,
             cross_entropy,
-            follow,
         )
 
         for name in ("bins", "lot", "steps", "critic_steps", "hidden", "noise"):

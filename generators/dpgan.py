@@ -22,9 +22,10 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least
-from .dpsgd import Descent, noisy_number_of_rows
-from .neural import Neural, check_allowed, seeded
-from .tensors import Encoding
+from .networks.private import Neural, check_allowed
+from .networks.training import seeded
+from .privacy.dpsgd import Descent, noisy_number_of_rows
+from .views.blocks import Encoding
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,15 +88,8 @@ class DpGan(Neural):
         """Train critic and generator in turn for the planned number of steps."""
         import torch
 
-        from .networks import (
-            Average,
-            Perceptron,
-            RowGenerator,
-            bound_weights,
-            criticise,
-            follow,
-            wasserstein,
-        )
+        from .networks.learning import Average, follow
+        from .networks.rows import Perceptron, RowGenerator, bound_weights, criticise, wasserstein
 
         for name in ("bins", "lot", "steps", "critic_steps", "hidden", "noise"):
             check_at_least(name, getattr(self, name), 1)

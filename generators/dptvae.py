@@ -18,14 +18,15 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least
-from .dpsgd import Descent, noisy_number_of_rows
-from .neural import Neural, check_allowed, seeded
-from .tensors import Encoding
+from .networks.private import Neural, check_allowed
+from .networks.training import seeded
+from .privacy.dpsgd import Descent, noisy_number_of_rows
+from .views.blocks import Encoding
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .dpsgd import Tap
+    from .privacy.dpsgd import Tap
 
 COUNT_SHARE = 0.02  # of the budget, for the number of rows
 
@@ -77,7 +78,8 @@ class DpTvae(Neural):
         """Train encoder and decoder for the planned number of steps."""
         import torch
 
-        from .networks import Average, Perceptron, RowGenerator, elbo
+        from .networks.learning import Average
+        from .networks.rows import Perceptron, RowGenerator, elbo
 
         for name in ("bins", "lot", "steps", "hidden", "noise"):
             check_at_least(name, getattr(self, name), 1)

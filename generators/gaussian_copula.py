@@ -7,7 +7,6 @@ meaning. Missing values are the lowest atom of their column.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -24,54 +23,7 @@ from .common import (
     from_column_values,
     to_values,
 )
-
-
-@dataclass(frozen=True)
-class Marginal:
-    """The empirical distribution of one column.
-
-    Parameters
-    ----------
-    known : ndarray of float64, shape (m,)
-        Values that are not missing, ascending, with repeats.
-    missing_share : float
-        In [0, 1].
-    smooth : bool
-        Whether quantiles are interpolated between neighbouring values.
-    """
-
-    known: np.ndarray
-    missing_share: float
-    smooth: bool
-
-    @classmethod
-    def of(cls, values: np.ndarray, smooth: bool) -> Marginal:
-        """Learn the distribution of a column (NaN: missing)."""
-        known = np.sort(values[~np.isnan(values)])
-        return cls(known, 1 - len(known) / len(values), smooth)
-
-    def quantiles(self, levels: np.ndarray) -> np.ndarray:
-        """Values at ``levels`` in [0, 1]; NaN below the share of missing ones."""
-        m = len(self.known)
-        if not m:
-            return np.full(len(levels), np.nan)
-        known_levels = (levels - self.missing_share) / (1 - self.missing_share)
-        places = np.clip(known_levels * m, 0, m)
-        if self.smooth:
-            values = np.interp(places, np.arange(m) + 0.5, self.known)
-        else:
-            values = self.known[np.minimum(places.astype(np.int64), m - 1)]
-        return np.where(levels < self.missing_share, np.nan, values)
-
-    def levels(self, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Levels of ``values``: F(x-) + V (F(x) - F(x-)) with V uniform (Rueschendorf 2009)."""
-        m = max(len(self.known), 1)
-        below = np.searchsorted(self.known, values, side="left") / m
-        upto = np.searchsorted(self.known, values, side="right") / m
-        spread = rng.random(len(values))
-        known_levels = below + spread * (upto - below)
-        levels = self.missing_share + (1 - self.missing_share) * known_levels
-        return np.where(np.isnan(values), spread * self.missing_share, levels)
+from .views.scales import Marginal
 
 
 class GaussianCopula(NotPrivate):

@@ -14,9 +14,9 @@ from itertools import combinations
 
 import numpy as np
 
-from .beliefs import Model
-from .graphical import ITERATIONS, Measurement, estimate
-from .marginal_model import MarginalModel, Survey
+from .distributions.beliefs import Model
+from .distributions.graphical import ITERATIONS, Measurement, estimate
+from .distributions.marginal_model import MarginalModel, Survey
 
 RARE = 3.0  # standard deviations of the noise
 PART = 1 / 3  # of the budget, for each of the three steps

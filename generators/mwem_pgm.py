@@ -10,11 +10,11 @@ Deviation from arXiv:1901.09136, where the number of rows is public: one more ro
 
 from __future__ import annotations
 
-from .beliefs import Model
 from .common import check_at_least
-from .graphical import ITERATIONS, estimate
-from .marginal_model import MarginalModel, Survey
-from .workload import Workload, cells_of
+from .distributions.beliefs import Model
+from .distributions.graphical import ITERATIONS, estimate
+from .distributions.marginal_model import MarginalModel, Survey
+from .distributions.workload import Workload, cells_of
 
 NOISE = 0.9  # of a round's share; the rest pays for the choice
 

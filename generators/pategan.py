@@ -36,16 +36,17 @@ from ..bench.contracts import Budget
 from ..bench.ledger import Event, gaussian_mu
 from ..bench.schema import Schema
 from .common import check_at_least
-from .domain import not_finite
-from .dpsgd import calibrated
-from .neural import Neural, check_allowed, not_installed, seeded
-from .noise import discrete_laplace
-from .tensors import Encoding
+from .networks.private import Neural, check_allowed
+from .networks.training import not_installed, seeded
+from .privacy.dpsgd import calibrated
+from .privacy.noise import discrete_laplace
+from .views.blocks import Encoding
+from .views.domain import not_finite
 
 if TYPE_CHECKING:
     from torch import Generator
 
-    from .teachers import Teachers
+    from .networks.teachers import Teachers
 
 ORDERS = 100  # largest order of the moments accountant (the paper's L)
 ACCOUNTANTS = ("tight", "moments")
@@ -150,8 +151,9 @@ class PateGan(Neural):
         """Train teachers, student and generator in turn for the planned number of votes."""
         import torch
 
-        from .networks import Average, Perceptron, RowGenerator, cross_entropy, follow, slow_down
-        from .teachers import Teachers
+        from .networks.learning import Average, follow, slow_down
+        from .networks.rows import Perceptron, RowGenerator, cross_entropy
+        from .networks.teachers import Teachers
 
         self._check()
         check_allowed(self, schema, budget)

@@ -30,10 +30,11 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.ledger import Event
 from ..bench.schema import Schema
-from .allowance import Allowance
 from .common import check_at_least
-from .domain import discretise, not_finite
-from .parents import SCORES, SENSITIVITY, Node, Scores, candidates, combined
+from .distributions.parents import SCORES, SENSITIVITY, Node, Scores, candidates, combined
+from .privacy.allowance import Allowance
+from .views.cells import draw_cells
+from .views.domain import discretise, not_finite
 
 ROWS_SHARE = 0.05  # of what is spent before marginals, for the number of rows
 
@@ -148,7 +149,7 @@ class PrivBayes:
         sizes = self.domain_.sizes
         for node in self.nodes_:
             given = combined(codes, node.parents, sizes)
-            codes[:, node.column] = _draw(self._conditional(node), given, rng)
+            codes[:, node.column] = draw_cells(self._conditional(node), given, rng)
         return self.domain_.rows(codes, rng)
 
     def _check(self) -> None:
@@ -239,12 +240,3 @@ class PrivBayes:
         own = counts.sum(axis=0)
         counts[~counts.any(axis=1)] = own if own.any() else 1.0
         return counts / counts.sum(axis=1, keepdims=True)
-
-
-def _draw(chances: np.ndarray, given: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw a cell for each row of ``given``, the row of ``chances`` to draw it from."""
-    groups, cells = chances.shape
-    cumulated = np.cumsum(chances, axis=1)
-    ends = cumulated / cumulated[:, -1:] + np.arange(groups)[:, None]
-    drawn = np.searchsorted(ends.ravel(), given + rng.random(len(given)), side="right")
-    return np.minimum(drawn - given * cells, cells - 1)

@@ -23,6 +23,8 @@ from .common import (
     to_values,
 )
 
+MOST = 65_536  # rows among which neighbours are sought
+
 
 class Smote(NotPrivate):
     """SMOTE (Chawla et al. 2002) on every class, as Kotelnikov et al. 2023 use it for a baseline.
@@ -30,9 +32,11 @@ class Smote(NotPrivate):
     Numbers are interpolated on the scale of their normal scores. Categories and missing values
     count as one-hot vectors, so an interpolated row takes them from the nearer of its two parents;
     a number that only one parent knows is taken from the nearer one as well. Neighbours come from
-    the same class: the target's category, or its side of the median. Rows are handed out in passes
-    over train as first parents, which keeps the class shares. Distances between categories are
-    exact up to ``VECTOR_LENGTH`` of them and right in expectation beyond.
+    the same class: the target's category, or its side of the median. A class of more than ``MOST``
+    rows is cut into random parts and they come from the same part, so that time does not grow with
+    the square of the rows. Rows are handed out in passes over train as first parents, which keeps
+    the class shares. Distances between categories are exact up to ``VECTOR_LENGTH`` of them and
+    right in expectation beyond.
 
     Parameters
     ----------
@@ -57,7 +61,8 @@ class Smote(NotPrivate):
             if not column.is_discrete:
                 self._score(position)
         points = _points(self.values_, self.scores_, schema, rng)
-        self.neighbours_ = self._neighbours(points, _classes(self.values_, schema))
+        parts = _parts(_classes(self.values_, schema), rng)
+        self.neighbours_ = self._neighbours(points, parts)
         return self
 
     def _score(self, position: int) -> None:
@@ -68,20 +73,18 @@ class Smote(NotPrivate):
             self.scores_[known, position] = atoms.scores[atoms.positions]
             self.scales_[position] = (atoms.scores, atoms.distinct)
 
-    def _neighbours(self, points: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Return neighbours' positions, shape (rows, neighbours); repeated in small classes."""
+    def _neighbours(self, points: np.ndarray, parts: list[np.ndarray]) -> np.ndarray:
+        """Return neighbours' positions, shape (rows, neighbours); repeated in small parts."""
         from sklearn.neighbors import NearestNeighbors
 
         found = np.repeat(np.arange(len(points))[:, None], self.neighbours, axis=1)
-        labels = np.unique(classes)
-        for step, label in enumerate(labels, start=1):
-            members = np.flatnonzero(classes == label)
+        for step, members in enumerate(parts, start=1):
             k = min(self.neighbours, len(members) - 1)
             if k:
                 search = NearestNeighbors(n_neighbors=k).fit(points[members])
                 nearest = members[search.kneighbors(return_distance=False)]
                 found[members] = nearest[:, np.arange(self.neighbours) % k]
-            self.progress(step, len(labels))
+            self.progress(step, len(parts))
         return found
 
     def sample(self, n: int, *, rng: np.random.Generator) -> pd.DataFrame:
@@ -107,6 +110,17 @@ def _classes(values: np.ndarray, schema: Schema) -> np.ndarray:
     if not schema[schema.target].is_discrete and not missing.all():
         target = target > np.nanmedian(target)
     return np.where(missing, -1, target).astype(np.int64)
+
+
+def _parts(classes: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return the rows of each class, in random parts where there are more than ``MOST``."""
+    parts = []
+    for label in np.unique(classes):
+        members = np.flatnonzero(classes == label)
+        if len(members) > MOST:
+            members = rng.permutation(members)
+        parts += np.array_split(members, -(-len(members) // MOST))
+    return parts
 
 
 def _points(

@@ -11,7 +11,7 @@ from scipy import stats
 from syntharena.bench import claim
 from syntharena.bench.accountant import spent_epsilon
 from syntharena.bench.contracts import Budget
-from syntharena.generators.allowance import Allowance
+from syntharena.generators.privacy.allowance import Allowance
 
 CHANCE = 1e-4
 BUDGETS = st.builds(

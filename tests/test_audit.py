@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from brief import brief
+from brief import GENERATORS
 from leaky import CELLS, SCHEMA, DividedByRows, Histogram, Nosy, cells
 
 from syntharena.bench import targets
@@ -22,9 +22,9 @@ from syntharena.bench.probes import schemas, table
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.dp_marginals import DpMarginals
 from syntharena.generators.dpgan import DpGan
-from syntharena.generators.dpsgd import Descent
-from syntharena.generators.noise import discrete_laplace
 from syntharena.generators.pategan import PateGan
+from syntharena.generators.privacy.dpsgd import Descent
+from syntharena.generators.privacy.noise import discrete_laplace
 
 BUDGET = Budget(1.0)
 SMALL = {"hidden": 2, "noise": 2}  # networks whose fits take a moment
@@ -257,7 +257,7 @@ def test_a_noisy_number_of_rows_is_no_leak_even_where_the_noise_is_nothing(seed)
 
 def short(name):
     """Return a factory of a private generator whose training is over in a moment."""
-    return lambda: targets.build(brief(name), ("fit", "sample"))
+    return lambda: targets.build(GENERATORS[name], ("fit", "sample"))
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 10.0])

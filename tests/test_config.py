@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from syntharena.bench import config
+from syntharena.bench import config, plan
 from syntharena.bench.config import ConfigError
 from syntharena.bench.names import UnknownName
 
@@ -20,6 +20,7 @@ SWEEPS = {
     "extra": ["generator", "dataset"],
     "privacy.delta": ["1e-06", "1e-07"],
     "generator.layers": ["[1]", "[2,3]"],
+    "preset": ["smoke", "paper"],
     "+note": ["a", "'b c'"],
 }
 
@@ -36,6 +37,7 @@ def config_dir(tmp_path_factory):
     }
     for name in SWEEPS["generator"]:
         body = f"_target_: my.{name}\nsize: 0\nlayers: [0]\nabout: {{name: {name}}}\n"
+        body += "depth: ${preset:1,2,[3]}\n"
         files[f"generator/{name}.yaml"] = body
     files["experiment/both.yaml"] = (
         "# @package _global_\n"
@@ -105,6 +107,27 @@ def test_an_experiment_sets_the_grid_and_the_command_line_wins(config_dir):
     assert [p.choices["generator"] for p in points] == ["three", "three"]
 
 
+def test_a_setting_follows_the_preset_until_it_is_set(config_dir):
+    def depths(*overrides):
+        points = config.grid(["generator=one", *overrides], config_dir=config_dir, multirun=True)
+        return [point.config["generator"]["depth"] for point in points]
+
+    assert depths("preset=smoke,cpu,paper") == [1, 2, [3]]
+    assert depths("preset=smoke,paper", "generator.depth=7") == [7, 7]
+    assert config.all_options("generator", config_dir)["one"]["depth"] == 2
+
+
+def test_a_row_of_a_board_says_which_preset_it_follows(config_dir):
+    def label(*overrides):
+        points = config.grid(["generator=one", *overrides], config_dir=config_dir, multirun=False)
+        return plan._label(points[0])
+
+    assert label() == label("preset=cpu")
+    assert label("preset=smoke") == f"{label()} (preset=smoke)"
+    assert label("preset=smoke", "generator.size=9") == f"{label()} (preset=smoke, size=9)"
+    assert label("preset=smoke", "generator.depth=7") == f"{label()} (depth=7)"
+
+
 def test_glob_names_every_option(config_dir):
     points = config.grid(
         ["generator=one", "dataset=glob(*ft)"], config_dir=config_dir, multirun=True
@@ -131,6 +154,11 @@ def test_the_environment_is_never_resolved(config_dir, monkeypatch):
         (["sed=1"], r"unknown setting 'sed'; did you mean 'seed'\?"),
         (["generator=one", "generator.sizes=1"], r"unknown setting of generator 'sizes'"),
         (["generator=one,two"], r"several values need a multirun, got 'generator=one,two'; add -m"),
+        (
+            ["preset=papre"],
+            r"unknown preset 'papre'; did you mean 'paper'\? valid: cpu, paper, smoke",
+        ),
+        (["+note=${preset:1,2}"], r"a value each for smoke, cpu, paper is needed, got 1, 2"),
         (["seed==1"], r"Error parsing override 'seed==1'"),
         (["generator=one", "generator.size=${nothing}"], r"nothing"),
     ],

@@ -12,23 +12,23 @@ from syntharena.bench.accountant import spent, spent_epsilon
 from syntharena.bench.contracts import Budget
 from syntharena.bench.ledger import Event
 from syntharena.bench.schema import Column, Schema
-from syntharena.generators.domain import NOWHERE
 from syntharena.generators.dpctgan import DpCtgan
 from syntharena.generators.dpgan import DpGan
-from syntharena.generators.dpsgd import (
+from syntharena.generators.dptvae import DpTvae
+from syntharena.generators.privacy.dpsgd import (
     Descent,
     Trace,
     calibrated,
     clipped_sums,
     noisy_number_of_rows,
 )
-from syntharena.generators.dptvae import DpTvae
-from syntharena.generators.tensors import Encoding
+from syntharena.generators.views.blocks import Encoding
+from syntharena.generators.views.domain import NOWHERE
 
 torch = pytest.importorskip("torch")
 
-from syntharena.generators.networks import (  # noqa: E402 - needs torch
-    Average,
+from syntharena.generators.networks.learning import Average  # noqa: E402 - needs torch
+from syntharena.generators.networks.rows import (  # noqa: E402 - needs torch
     Perceptron,
     RowGenerator,
     criticise,
@@ -395,7 +395,7 @@ def test_real_rows_enter_gradients_only_through_clipped_sums(make, monkeypatch):
         lambda places, encoding, *rest: (np.full(encoding.width, 9.0), ()),
     )
     monkeypatch.setattr(
-        "syntharena.generators.dpsgd.discrete_laplace",
+        "syntharena.generators.privacy.dpsgd.discrete_laplace",
         lambda sigma, size, rng: np.full(size, -1e6),
     )
     models = [fitted(make, mixed_table(40, seed)).release for seed in (0, 1)]
@@ -437,7 +437,7 @@ def test_skips_say_why(make):
 
 @pytest.mark.parametrize("make", SHORT)
 def test_no_budget_means_no_noise_and_no_claim(make, monkeypatch):
-    monkeypatch.setattr("syntharena.generators.dpsgd.discrete_laplace", None)
+    monkeypatch.setattr("syntharena.generators.privacy.dpsgd.discrete_laplace", None)
     monkeypatch.setattr("syntharena.generators.dpctgan.discrete_gaussian", None)
     seen = []
     real = Descent.gradients

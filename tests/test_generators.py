@@ -1,7 +1,8 @@
-"""Generators without a privacy mechanism, against closed forms, and every generator on odd tables.
+"""Generators without a privacy mechanism, against closed forms, and private ones on odd tables.
 
-The tables of the property test are drawn from the Schemas that a user can write: one column to
-four, any kind, bounds or none, missing values, constants, a column with nothing in it.
+The tables of the property test are drawn from the Schemas that a user can write with bounds: one
+column to four, any kind, missing values, constants, a column with nothing in it. The tables for
+generators without a privacy mechanism are in ``test_odd_tables``.
 """
 
 import importlib
@@ -17,14 +18,19 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 import syntharena.conf
+from syntharena.bench import config, targets
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
+from syntharena.generators import smote
 from syntharena.generators.aim import Aim
+from syntharena.generators.arf import Arf
+from syntharena.generators.bayesian_network import BayesianNetwork
 from syntharena.generators.cart import Cart
 from syntharena.generators.common import Atoms, category_vectors
-from syntharena.generators.domain import public_codes
 from syntharena.generators.dp_marginals import DpMarginals
 from syntharena.generators.fresh_real import FreshReal
 from syntharena.generators.gaussian_copula import GaussianCopula
@@ -32,13 +38,16 @@ from syntharena.generators.independent import Independent
 from syntharena.generators.mst import Mst
 from syntharena.generators.mwem_pgm import MwemPgm
 from syntharena.generators.privbayes import PrivBayes
+from syntharena.generators.shallow_mixture import ShallowMixture
 from syntharena.generators.smote import Smote
 from syntharena.generators.train_copy import TrainCopy
+from syntharena.generators.views.domain import public_codes
 
 NOT_PRIVATE = [TrainCopy, FreshReal, Independent, GaussianCopula, Cart, Smote]
+NOT_PRIVATE += [Arf, BayesianNetwork, ShallowMixture]
 MARGINAL = [DpMarginals, PrivBayes, Mst, Aim, MwemPgm]
 EVERY = [*NOT_PRIVATE, *MARGINAL]
-CONDITIONAL = [Independent, GaussianCopula]
+CONDITIONAL = [Independent, GaussianCopula, Arf, BayesianNetwork, ShallowMixture]
 CHANCE = 1e-4  # p-value below which a test of a random table fails
 YAMLS = sorted((Path(syntharena.conf.__file__).parent / "generator").glob("*.yaml"))
 
@@ -117,7 +126,7 @@ CONSTANT = Column("constant", "continuous", minimum=2.5, maximum=2.5)
 UNKNOWN = Column("unknown", "continuous", minimum=0, maximum=1, missing=True)
 
 
-@pytest.mark.parametrize("make", EVERY)
+@pytest.mark.parametrize("make", MARGINAL)
 @settings(max_examples=40, deadline=None)
 @given(schema=schemas(), rows=st.integers(1, 40), seed=st.integers(0, 2**32))
 @example(schema=Schema((EMPTY,)), rows=1, seed=0)
@@ -133,19 +142,6 @@ def test_every_table_survives(make, schema, rows, seed):
         assert schema.problems(made, n) == []
         pd.testing.assert_frame_equal(made, schema.conform(made))
         pd.testing.assert_frame_equal(made, again)
-
-
-@pytest.mark.parametrize("make", CONDITIONAL)
-@settings(max_examples=40, deadline=None)
-@given(schema=schemas(), rows=st.integers(1, 40), seed=st.integers(0, 2**32), data=st.data())
-def test_conditions_are_kept(make, schema, rows, seed, data):
-    names = data.draw(st.lists(st.sampled_from(schema.names), unique=True))
-    given_rows = random_table(schema, 7, seed + 1)[names]
-    given_rows.index = range(10, 17)
-    generator = fitted(make, random_table(schema, rows, seed), schema)
-    made = generator.sample(7, rng=np.random.default_rng(0), conditions=given_rows)
-    assert schema.problems(made, 7) == []
-    pd.testing.assert_frame_equal(made[names], given_rows.reset_index(drop=True))
 
 
 @pytest.mark.parametrize("make", EVERY)
@@ -215,16 +211,23 @@ def test_conditions_that_do_not_fit_are_refused(make):
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
 def test_yaml_states_the_defaults_of_its_class(path):
-    spec = yaml.safe_load(path.read_text())
+    spec = dict(config.all_options("generator")[path.stem])
     about = spec.pop("about")
     module, _, name = spec.pop("_target_").rpartition(".")
     make = getattr(importlib.import_module(module), name)
     arguments = inspect.signature(make).parameters
-    assert spec == {key: argument.default for key, argument in arguments.items()}
+    defaults = {key: argument.default for key, argument in arguments.items()}
+    assert spec == {k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()}
     assert about["name"] == path.stem == module.rpartition(".")[2]
     assert about["fit_on"] == ("fresh" if make is FreshReal else "train")
     for preload in about["preload"]:
         importlib.import_module(preload)
+
+
+@pytest.mark.parametrize("preset", config.PRESETS)
+def test_every_preset_fits_the_constructors(preset):
+    for spec in config.all_options("generator", preset=preset).values():
+        targets.build(spec, ("fit", "sample"))
 
 
 def test_every_generator_has_a_yaml():
@@ -479,6 +482,19 @@ def test_smote_interpolates_a_regression_target_on_one_side_of_its_median():
     assert (made["y"].abs() >= gap - 1e-12).all()
     assert (made["y"] > 0).mean() == 0.5
     assert made["y"].isin(target).mean() < 0.01
+
+
+def test_smote_seeks_neighbours_in_parts_of_a_large_class(monkeypatch):
+    monkeypatch.setattr(smote, "MOST", 50)
+    x = identity_scores(220, seed=0)
+    table, schema = category_table(target="label", label=np.arange(220) % 2)
+    columns = (Column("x", "continuous"), schema["label"])
+    schema = Schema(columns, target="label", task="multiclass")
+    found = fitted(Smote, table.assign(x=x)[["x", "label"]], schema).neighbours_
+    assert (found % 2 == np.arange(220)[:, None] % 2).all()
+    assert (found != np.arange(220)[:, None]).all()
+    links = coo_array((np.ones(found.size), (np.repeat(np.arange(220), 5), found.ravel())))
+    assert np.bincount(connected_components(links)[1]).max() <= 50
 
 
 def test_smote_copies_a_row_that_is_alone_in_its_class():

@@ -11,9 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from syntharena.generators.beliefs import MOST_CELLS, Model
-from syntharena.generators.graphical import PATIENCE, Measurement, estimate, estimate_total
-from syntharena.generators.junction import JunctionTree, cells_with
+from syntharena.generators.distributions.beliefs import MOST_CELLS, Model
+from syntharena.generators.distributions.graphical import (
+    PATIENCE,
+    Measurement,
+    estimate,
+    estimate_total,
+)
+from syntharena.generators.distributions.junction import JunctionTree, cells_with
 
 CHANCE = 1e-4  # p-value below which a test of a random table fails
 MBI = json.loads((Path(__file__).parent / "fixtures" / "mbi.json").read_text())

@@ -35,26 +35,25 @@ def imports(path):
 
 def relative(path):
     """Yield the modules that a file imports from this project, as folder.module."""
-    folder = path.parent.name
+    folders = path.relative_to(ROOT).parts[:-1]
     for level, module, names in imports(path):
-        if level == 1:
-            yield from ([f"{folder}.{module}"] if module else [f"{folder}.{n}" for n in names])
-        elif level == 2:
-            head, _, rest = module.partition(".")
-            yield from ([f"{head}.{rest}"] if rest else [f"{head}.{n}" for n in names])
-        elif level == 0 and module.split(".")[0] == "syntharena":
+        if level:
+            base = ".".join([*folders[: len(folders) - level + 1], *filter(None, [module])])
+            is_folder = (ROOT / base.replace(".", "/")).is_dir()
+            yield from ([f"{base}.{name}" for name in names] if is_folder else [base])
+        elif module.split(".")[0] == "syntharena":
             pytest.fail(f"{path}: imports between folders are relative, got {module}")
 
 
 def files(folder):
-    return sorted((ROOT / folder).glob("*.py"))
+    return sorted((ROOT / folder).rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", files("generators") + files("evaluators"), ids=lambda p: p.name)
 def test_plug_ins_import_only_the_contracts_and_their_own_folder(path):
     for found in relative(path):
         folder, _, module = found.partition(".")
-        assert folder == path.parent.name or (folder, module.split(".")[0]) in {
+        assert folder == path.relative_to(ROOT).parts[0] or (folder, module.split(".")[0]) in {
             ("bench", name) for name in CONTRACTS
         }, f"{path.name} imports {found}"
 

@@ -16,15 +16,15 @@ from syntharena.bench.contracts import Budget, Tables
 from syntharena.bench.ledger import RESERVED
 from syntharena.bench.schema import Column, Schema
 from syntharena.evaluators.marginals import Marginals
-from syntharena.generators import beliefs
 from syntharena.generators.aim import Aim
-from syntharena.generators.allowance import Allowance
-from syntharena.generators.domain import discretise
-from syntharena.generators.graphical import Measurement, estimate
-from syntharena.generators.marginal_model import Survey
+from syntharena.generators.distributions import beliefs
+from syntharena.generators.distributions.graphical import Measurement, estimate
+from syntharena.generators.distributions.marginal_model import Survey
+from syntharena.generators.distributions.workload import Workload
 from syntharena.generators.mst import Mst, merged_cells, merged_counts, split
 from syntharena.generators.mwem_pgm import MwemPgm
-from syntharena.generators.workload import Workload
+from syntharena.generators.privacy.allowance import Allowance
+from syntharena.generators.views.domain import discretise
 
 EVERY = [Mst, Aim, MwemPgm]
 ANY = Budget(1.0, 1e-5)

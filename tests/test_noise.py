@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from syntharena.generators import noise
-from syntharena.generators.noise import discrete_gaussian, discrete_laplace
+from syntharena.generators.privacy import noise
+from syntharena.generators.privacy.noise import discrete_gaussian, discrete_laplace
 
 CHANCE = 1e-4  # p-value below which a test of random draws fails
 SCALES = [0.2, 0.7, 1.0, 3.3, 7.0064, 58.9, 228.0, 7600.5]

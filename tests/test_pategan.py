@@ -12,11 +12,11 @@ from syntharena.bench.accountant import spent_epsilon
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.pategan import PateGan, moments_epsilon
-from syntharena.generators.tensors import Encoding
+from syntharena.generators.views.blocks import Encoding
 
 torch = pytest.importorskip("torch")
 
-from syntharena.generators.teachers import Teachers  # noqa: E402 - needs torch
+from syntharena.generators.networks.teachers import Teachers  # noqa: E402 - needs torch
 
 CHANCE = 1e-4  # p-value below which a test of random numbers fails
 PRIVATE = Budget(1.0, 1e-5)

@@ -16,10 +16,10 @@ from scipy import stats
 from syntharena.bench.accountant import spent_epsilon
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
-from syntharena.generators.allowance import Allowance
-from syntharena.generators.domain import discretise
 from syntharena.generators.dp_marginals import DpMarginals
-from syntharena.generators.private_bins import (
+from syntharena.generators.privacy.allowance import Allowance
+from syntharena.generators.views.domain import discretise
+from syntharena.generators.views.private_bins import (
     cell_chances,
     merged,
     needs_rows,

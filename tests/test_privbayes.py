@@ -15,7 +15,13 @@ from scipy import stats
 from syntharena.bench.accountant import spent_epsilon
 from syntharena.bench.contracts import Budget
 from syntharena.bench.schema import Column, Schema
-from syntharena.generators.parents import SCORES, SENSITIVITY, Node, candidates, parent_sets
+from syntharena.generators.distributions.parents import (
+    SCORES,
+    SENSITIVITY,
+    Node,
+    candidates,
+    parent_sets,
+)
 from syntharena.generators.privbayes import PrivBayes
 
 CHANCE = 1e-4  # p-value below which a test of a random table fails

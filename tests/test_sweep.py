@@ -1,16 +1,13 @@
 """Sweeps on a pool: resume, kills, stops, races (faults F1, F3, F6)."""
 
-import contextlib
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from driver import processes_of, start_driver, wait_for_nobody
 
 from syntharena.bench import leaderboard, render, sweep
 from syntharena.bench.datasets import DatasetError
@@ -155,52 +152,6 @@ def test_workers_never_share_processors_that_were_asked_for():
     assert _slots([0, 1, 2, 3], 2, 2) == [(0, 1), (2, 3)]
     assert _slots([4, 9], 2, 1) == [(4,), (9,)]
     assert _slots([0, 1], 3, 1) == [(0, 1)] * 3
-
-
-DRIVER = """
-import json, sys
-from pathlib import Path
-from syntharena.bench import sweep
-from syntharena.bench.cells import Cell
-from syntharena.bench.local import Local, Workplace
-from syntharena.bench.store import Store
-cells = [Cell.from_dict(value) for value in json.load(open(sys.argv[1]))]
-root = Path(sys.argv[2])
-progress = sweep.run(cells, Store(root), Local(2), Workplace(root, None, root / "cache"),
-                     retry=["preempted"])
-print(progress.missing)
-sys.exit(130 if progress.stopped else 0)
-"""
-
-
-def start_driver(cells, root, folder):
-    plan = folder / "cells.json"
-    plan.write_text(json.dumps([cell.to_dict() for cell in cells]))
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(plan), str(root)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"SYNTHARENA_DRIVEN": str(root)},
-    )
-
-
-def processes_of(root):
-    """Find the processes that a driver of this Store left, by what they inherited."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if f"SYNTHARENA_DRIVEN={root}\0".encode() in (process / "environ").read_bytes():
-                yield int(process.name)
-
-
-def wait_for_nobody(root):
-    """Wait until no process of the killed sweep is left."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if not any(processes_of(root)):
-            return
-        time.sleep(0.05)
-    pytest.fail("processes of a killed sweep are still running")
 
 
 def kill_and_resume(make_cell, tmp_path, *, seeds, kills, seconds):

@@ -28,9 +28,9 @@ from syntharena.bench.schema import Column, Schema
 from syntharena.evaluators.intervals import of_seeds
 from syntharena.evaluators.utility import Utility
 from syntharena.generators.aim import Aim
-from syntharena.generators.domain import Axis, uniform_edges
 from syntharena.generators.mst import Mst
 from syntharena.generators.mwem_pgm import MwemPgm
+from syntharena.generators.views.domain import Axis, uniform_edges
 
 OURS = {"our MST": Mst, "our AIM": Aim, "our MWEM+PGM": MwemPgm}
 OTHERS = ("dpmm_mst", "smartnoise_mst", "opendp_mst", "dpmm_aim", "smartnoise_aim", "opendp_aim")

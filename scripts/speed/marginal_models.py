@@ -105,11 +105,11 @@ def generate(name: str, table: pd.DataFrame, schema: Schema) -> str:
 def measure(table: pd.DataFrame, schema: Schema, path: Path) -> str:
     """Ask what MST asks, without merging rare cells, and write it down."""
     from syntharena.bench.contracts import Budget
-    from syntharena.generators.allowance import Allowance
-    from syntharena.generators.domain import discretise
-    from syntharena.generators.graphical import estimate
-    from syntharena.generators.marginal_model import Survey
+    from syntharena.generators.distributions.graphical import estimate
+    from syntharena.generators.distributions.marginal_model import Survey
     from syntharena.generators.mst import spanning_tree
+    from syntharena.generators.privacy.allowance import Allowance
+    from syntharena.generators.views.domain import discretise
 
     allowance, rng = Allowance(Budget(1.0, 1e-5)), np.random.default_rng(SEED)
     domain = discretise(table, schema, allowance, rng)
@@ -143,7 +143,7 @@ def ours(
     rows: int,
 ) -> Timing:
     """Estimate and draw here."""
-    from syntharena.generators.graphical import Measurement, estimate
+    from syntharena.generators.distributions.graphical import Measurement, estimate
 
     asked = [Measurement(c, values, deviation) for c, values in zip(cliques, counts, strict=True)]
 

@@ -32,11 +32,11 @@ from syntharena.bench.contracts import Budget
 from syntharena.bench.datasets import schema_of
 from syntharena.generators.dpctgan import DpCtgan
 from syntharena.generators.dpgan import DpGan
-from syntharena.generators.dpsgd import clipped_sums
 from syntharena.generators.dptvae import DpTvae
-from syntharena.generators.networks import Perceptron
+from syntharena.generators.networks.rows import Perceptron
 from syntharena.generators.pategan import PateGan
-from syntharena.generators.tensors import Encoding
+from syntharena.generators.privacy.dpsgd import clipped_sums
+from syntharena.generators.views.blocks import Encoding
 
 TURNS = 5
 LOT, BINS, HIDDEN = 256, 16, 64

@@ -1,0 +1,1 @@
+"""Distributions over many columns: junction trees, belief networks, mixtures, Private-PGM."""

@@ -1,0 +1,1 @@
+"""Forests: adversarial ones and their leaves, boosted ones and what they learn."""

@@ -1,0 +1,167 @@
+"""What generative adversarial generators share; imported late, because torch takes seconds to load.
+
+Noise enters every network as an argument, so a training step is a function of weights, rows and
+noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from ..views.blocks import Blocks
+from .critic import Beside, Critic, spread_out
+from .learning import Average, follow
+
+
+class ResidualGenerator(nn.Module):
+    """Layers each of which sees the noise, the condition and all layers before it.
+
+    That is the paper's chain of concatenating blocks; what the layers make of noise and condition
+    is one product here.
+
+    Parameters
+    ----------
+    noise, asked : int
+        Lengths of the noise and of the conditional vector.
+    hidden : sequence of int
+        Units of the hidden layers, each with batch normalisation and a rectifier.
+    width : int
+        Length of the output.
+    """
+
+    def __init__(self, noise: int, asked: int, hidden: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.sizes = [*hidden, width]
+        self.entry = Beside(noise, asked, sum(self.sizes))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(units) for units in hidden)
+        before = list(accumulate(hidden))
+        self.layers = nn.ModuleList(
+            nn.Linear(inputs, units, bias=False)
+            for inputs, units in zip(before, self.sizes[1:], strict=True)
+        )
+        for layer, inputs in zip(self.layers, before, strict=True):
+            spread_out(layer, noise + asked + inputs)
+        inputs = noise + asked + torch.tensor([0, *before])
+        reach = inputs.rsqrt().repeat_interleave(torch.tensor(self.sizes))
+        with torch.no_grad():  # as one layer of all its inputs begins
+            for weights in self.entry.parameters():
+                over_units = reach[:, None] if weights is self.entry.dense.weight else reach
+                weights.uniform_(-1, 1).mul_(over_units)
+
+    def forward(self, noise: Tensor, asked: Tensor | None) -> Tensor:
+        """Map noise (n, noise) and the places asked for (n,) to (n, width)."""
+        places = None if asked is None else asked[:, None]
+        first, *parts = self.entry(noise, places).split(self.sizes, dim=1)
+        known = functional.relu(self.norms[0](first))
+        for norm, layer, part in zip(self.norms[1:], self.layers, parts, strict=False):
+            known = torch.cat([known, functional.relu(norm(part + layer(known)))], dim=1)
+        return parts[-1] + self.layers[-1](known)
+
+
+def tanh_layers(sizes: Sequence[int]) -> nn.Sequential:
+    """Build linear layers of these sizes, input and output included, with tanh between them."""
+    *hidden, last = pairwise(sizes)
+    layers = [module for ends in hidden for module in (nn.Linear(*ends), nn.Tanh())]
+    return nn.Sequential(*layers, nn.Linear(*last))
+
+
+def xavier(network: Any) -> Any:
+    """Draw weights of every linear layer with variance 2 / inputs; biases begin at 0."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=(2 / layer.in_features) ** 0.5)
+            nn.init.zeros_(layer.bias)
+    return network
+
+
+class Adversaries:
+    """A generator and a critic that learn in turn, each by Adam.
+
+    Parameters
+    ----------
+    generator, critic : Module
+        The networks.
+    learning_rate : float
+        Of both, > 0.
+    betas : tuple of float
+        Of Adam, for both.
+    decay : float
+        Weight of the generator's squared weights, >= 0.
+    average : float
+        Weight of the past in the running average of the generator's weights, in [0, 1).
+    device : str
+        Where the networks go.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        critic: Critic,
+        *,
+        learning_rate: float,
+        betas: tuple[float, float],
+        decay: float = 0.0,
+        average: float = 0.0,
+        device: str = "cpu",
+    ) -> None:
+        self.generator, self.critic = generator.to(device), critic.to(device)
+        options: dict[str, Any] = {"lr": learning_rate, "betas": betas, "fused": True}
+        self._steps = torch.optim.Adam(generator.parameters(), weight_decay=decay, **options)
+        self._critic_steps = torch.optim.Adam(critic.parameters(), **options)
+        self.average = Average(self.generator, average)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """Whatever changes in training, by name."""
+        return {
+            "generator": self.generator,
+            "critic": self.critic,
+            "generator_steps": self._steps,
+            "critic_steps": self._critic_steps,
+            "average": self.average,
+        }
+
+    def teach_critic(self, loss: Tensor) -> None:
+        """Take a step of the critic down a loss."""
+        follow(loss, self.critic, self._critic_steps)
+
+    def teach_generator(self, loss: Tensor) -> None:
+        """Take a step of the generator down a loss."""
+        follow(loss, self.generator, self._steps)
+        self.average.update()
+
+
+def gumbel(rows: int, width: int, draws: Generator) -> Tensor:
+    """Draw noise of the standard Gumbel distribution."""
+    uniform = torch.rand(rows, width, generator=draws, device=draws.device)
+    return -torch.log(-torch.log(uniform.clamp_(min=torch.finfo(uniform.dtype).tiny)))
+
+
+def activated(blocks: Blocks, outputs: Tensor, jitter: Tensor, temperature: float) -> Tensor:
+    """Turn outputs into rows through which gradients pass: shares of each block, then offsets.
+
+    Shares are drawn by the Gumbel softmax (Jang et al. 2017, arXiv:1611.01144); ``jitter`` is its
+    noise, of shape (n, blocks.width). Offsets are in [-1, 1].
+    """
+    logits, offsets = outputs.split([blocks.width, outputs.shape[1] - blocks.width], dim=1)
+    shares = blocks.softmax((logits + jitter) / temperature)
+    return torch.cat([shares, torch.tanh(offsets)], dim=1)
+
+
+def unit_rows(blocks: Blocks, outputs: Tensor) -> Tensor:
+    """Turn outputs into rows through which gradients pass: shares, then numbers in [0, 1]."""
+    logits, numbers = outputs.split([blocks.width, outputs.shape[1] - blocks.width], dim=1)
+    return torch.cat([blocks.softmax(logits), torch.sigmoid(numbers)], dim=1)
+
+
+def misses(blocks: Blocks, logits: Tensor, asked: Tensor) -> Tensor:
+    """Cross entropy of each row's place asked for among the places of its block, shape (n,)."""
+    elsewhere = blocks.owners != blocks.owners[asked][:, None]
+    inside = logits.masked_fill(elsewhere, -torch.inf)
+    return inside.logsumexp(1) - logits.gather(1, asked[:, None]).squeeze(1)

@@ -1,0 +1,79 @@
+"""TabSyn's second half: EDM over the latents of an autoencoder; imported late (torch).
+
+Zhang et al. 2024 (arXiv:2310.09656), section 3.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from .column_vae import ColumnVae
+from .edm import sampled, scales, wanted
+from .tokens import TimedPerceptron
+
+DATA = 0.5  # standard deviation of what diffusion sees
+LOG_MEAN, LOG_DEVIATION = -1.2, 1.2  # of the noise in training
+CHUNK = 4096  # rows encoded at a time
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Where the latents of a table lie.
+
+    Parameters
+    ----------
+    center : Tensor of shape (d,)
+        Their mean.
+    spread : Tensor, scalar
+        Standard deviation of all of them around it.
+    """
+
+    center: Tensor
+    spread: Tensor
+
+    @classmethod
+    def of(cls, vae: ColumnVae, rows: tuple[Tensor, Tensor]) -> tuple[Latents, Tensor]:
+        """Encode numbers and places by their means; return also the scaled latents, (n, d)."""
+        parts = [part.split(CHUNK) for part in rows]
+        with torch.no_grad():
+            encoded = [vae.encode(*part)[0].flatten(1) for part in zip(*parts, strict=True)]
+        latents = torch.cat(encoded)
+        center = latents.mean(0)
+        latents = latents - center
+        spread = latents.square().mean().sqrt().clamp(min=1e-6)
+        return cls(center, spread), latents * (DATA / spread)
+
+    def unscaled(self, scaled: Tensor) -> Tensor:
+        """Return latents of the autoencoder."""
+        return scaled * (self.spread / DATA) + self.center
+
+
+def loss(network: TimedPerceptron, clean: Tensor, noise: Tensor, log: Tensor) -> Tensor:
+    """Return EDM's mean weighted loss.
+
+    Parameters
+    ----------
+    network : TimedPerceptron
+    clean, noise : Tensor of shape (n, d)
+        Scaled latents, and standard normal noise.
+    log : Tensor of shape (n,)
+        Standard normal; decides the amount of noise.
+    """
+    log = LOG_MEAN + LOG_DEVIATION * log
+    sigma = log.exp()[:, None]
+    noisy = clean + sigma * noise
+    found = network(scales(sigma, DATA)[2] * noisy, log / 4)
+    return (found - wanted(clean, noisy, sigma, DATA)).square().mean()
+
+
+def drawn(network: TimedPerceptron, unit: Tensor, steps: int, draws: Generator) -> Tensor:
+    """Draw scaled latents from standard normal noise of the same shape (n, d)."""
+
+    def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
+        skip, out, into = scales(sigma, DATA)
+        return skip * noisy + out * network(into * noisy, sigma.log()[None] / 4)
+
+    return sampled(denoise, unit, steps, draws)
