@@ -140,13 +140,14 @@ def _unit(numbers: np.ndarray) -> np.ndarray:
 
 def _met(offered: Side, asked: Side, rng: np.random.Generator) -> np.ndarray:
     """Choose for each row asked for, all of whose codes some candidate has: by numbers, if any."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if offered.numbers.shape[1] > CHANCES:
-        return cKDTree(offered.points()).query(asked.points())[1]
+        return np.asarray(KDTree(offered.points()).query(asked.points())[1])
     order = np.argsort(offered.kinds, kind="stable")
-    ends = (np.searchsorted(offered.kinds[order], asked.kinds, side) for side in ("left", "right"))
-    return order[rng.integers(*ends)]
+    known = offered.kinds[order]
+    first, end = np.searchsorted(known, asked.kinds), np.searchsorted(known, asked.kinds, "right")
+    return order[rng.integers(first, end)]
 
 
 def _compared(offered: Side, asked: Side, rng: np.random.Generator) -> np.ndarray:
