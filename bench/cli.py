@@ -190,12 +190,14 @@ def _tune_verb(verbs: Any) -> None:
 
 
 def _tune(options: argparse.Namespace) -> int:
-    keys = (line.partition("=") for line in options.overrides)
-    options.overrides = [
-        "tuning=optuna",
-        *(f"{SHORT.get(key, key)}{sign}{value}" for key, sign, value in keys),
-    ]
+    options.overrides = searching(options.overrides)
     return _run(options)
+
+
+def searching(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides of ``run`` that those of ``tune`` stand for."""
+    parts = (line.partition("=") for line in overrides)
+    return ["tuning=optuna", *(f"{SHORT.get(key, key)}{sign}{value}" for key, sign, value in parts)]
 
 
 # audit
