@@ -88,6 +88,11 @@ class Cell:
         return limit if limit is None or search is None else limit + search.seconds
 
     @property
+    def is_charged(self) -> bool:
+        """Whether the trials of a search, and the fit after it, divide the budget."""
+        return self.tuning.how == "charged" and self.budget.is_private
+
+    @property
     def handed(self) -> Budget:
         """The budget that the generator is handed: the whole, or that of one charged trial."""
         return self.tuning.handed(self.budget)

@@ -205,14 +205,18 @@ def check_targets(cells: Sequence[Cell]) -> None:
 
 def _check_search(cell: Cell, search: Search) -> None:
     """See that what a search maximises is declared, and that its space can be searched."""
+    from . import objective
+
     scenario = cell.scenario["_target_"]
     if not getattr(targets.find(scenario, ("run",)), "searches", False):
         raise ConfigError(
             f"{scenario} searches no hyperparameters; search with scenario=release, then set what "
             "was chosen"
         )
-    evaluators = [targets.build(spec, ("evaluate",)) for spec in search.evaluators.values()]
-    declared = {metric.name: metric for evaluator in evaluators for metric in evaluator.metrics}
     spec = cell.stand_in or cell.dataset
-    search.of_task(spec.get("task") if spec.get("target") else None, declared)
+    task = spec.get("task") if spec.get("target") else None
+    if cell.is_charged:
+        objective.check_counted(search, task)
+    else:
+        search.of_task(task, objective.declared(search))
     space.parse(cell.generator.get("search") or {}, targets.arguments(cell.generator))

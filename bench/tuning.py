@@ -108,7 +108,8 @@ class Tuning:
         How many there are. Declared ones count for ``charged`` only, the final fit among them:
         each is handed epsilon / trials and delta / trials, so that any choice among them keeps the
         budget by sequential composition (Dwork and Roth 2014, theorem 3.16), as long as the choice
-        itself reads nothing but the trials' tables. Those of a search are beside the final fit.
+        itself reads nothing but the trials' tables. Those of a search are beside the final fit,
+        and are compared by what is charged as well (``trials.Charged``).
     search : Search, optional
         How the cell searches for them; None if they are what the configuration says.
 
@@ -133,10 +134,10 @@ class Tuning:
                 "tuning.stand_in names the public table of tuning.how=public, and only of that; "
                 f"got how={self.how!r}, stand_in={self.stand_in!r}"
             )
-        if self.search is not None and self.how not in ("public", "private"):
+        if self.search is not None and self.how == "none":
             raise ValueError(
-                "a search compares its trials on validation rows, which is free only on a public "
-                f"table and never charged; got tuning.how={self.how!r}, set it to public or private"
+                "a search reads rows, so tuning.how says who pays at a finite epsilon, got 'none'; "
+                "set it to private, public or charged"
             )
         counted = self.how == "charged" or self.search is not None
         if not _is_whole(self.trials) or self.trials < 1 or (self.trials > 1 and not counted):
@@ -160,8 +161,10 @@ class Tuning:
 
     @property
     def charged(self) -> int:
-        """How many fits the budget is divided among."""
-        return self.trials if self.how == "charged" else 1
+        """How many fits the budget is divided among: all trials, and the fit after a search."""
+        if self.how != "charged":
+            return 1
+        return self.trials if self.search is None else self.trials + 1
 
     def handed(self, budget: Budget) -> Budget:
         """Return the budget of a single fit."""
@@ -176,7 +179,7 @@ class Tuning:
         return {
             "none": "not tuned",
             "public": f"tuned on public {self.stand_in}",
-            "charged": f"{self.trials} trials charged, sequential composition",
+            "charged": f"{self.charged} trials charged, sequential composition",
             "private": "tuning not private",
         }[self.how]
 

@@ -15,7 +15,7 @@ import pytest
 import searched
 from driver import start_driver, wait_for_nobody
 
-from syntharena.bench import config, plan, space, targets, trials, verify
+from syntharena.bench import config, objective, plan, space, targets, trials, verify
 from syntharena.bench.contracts import Budget, Metric
 from syntharena.bench.study import Study, Trial, mend, sole_writer
 from syntharena.bench.tuning import Search, Tuning, merit
@@ -186,6 +186,69 @@ def test_trials_of_a_private_cell_get_its_budget_and_the_row_says_so(worker, mak
     assert record["status"] == "ok", record["reason"]
     assert record["privacy"]["tuning"] == "tuning not private"
     assert record["privacy"]["spent_epsilon"] == pytest.approx(1.0)
+
+
+UTILITY = {
+    "_target_": "syntharena.evaluators.utility.Utility",
+    "models": ["xgboost"],
+    "about": {"version": 2},
+}
+
+
+def charged(make_cell, trials=4, epsilon=2.0, **fields):
+    rule = searched.tuning(trials, "charged", evaluators={"utility": UTILITY})
+    return make_cell(searched.spec("Sworn"), budget=Budget(epsilon), tuning=rule, **fields)
+
+
+def test_charged_trials_and_the_fit_after_them_keep_the_budget(worker, make_cell):
+    record = worker.run(charged(make_cell))
+    assert record["status"] == "ok", record["reason"]
+    privacy = record["privacy"]
+    assert privacy["spent_epsilon"] == pytest.approx(2.0)
+    assert privacy["tuning"] == "5 trials charged, sequential composition"
+    (event,) = privacy["ledger"]
+    assert 1 / event["scale"] == pytest.approx(2.0 / 5)
+    for trial in record["tuning"]["trials"]:  # no number but the noisy count is kept
+        assert list(trial["metrics"]) == [objective.COUNTED]
+
+
+def test_charged_trials_are_divided_by_coins_that_no_other_row_moves(worker, make_cell):
+    cell = charged(make_cell)
+    dataset = worker._dataset(cell.dataset)
+    first = trials.Task.of(cell, cell.tuning.search, dataset.schema, dataset.table)
+    fewer = trials.Task.of(cell, cell.tuning.search, dataset.schema, dataset.table[:-1])
+    for ours, theirs in ((first.learned, fewer.learned), (first.validation, fewer.validation)):
+        assert len(ours) - len(theirs) in (0, 1)
+        pd.testing.assert_frame_equal(ours[: len(theirs)], theirs)
+
+
+def test_a_count_is_as_noisy_as_it_says_and_reads_nothing_else(worker, make_cell):
+    cell = charged(make_cell)
+    dataset = worker._dataset(cell.dataset)
+    drawn, rows = dataset.table[:200], dataset.table[200:].reset_index(drop=True)
+    rule, schema = cell.tuning.search, dataset.schema
+
+    def counts(epsilon, rows, times):
+        judge = objective.Counted(rule, schema, 0, epsilon, np.random.default_rng(0))
+        found = [judge.measure(drawn, rows)[objective.COUNTED] for _ in range(times)]
+        return np.array(found) * len(rows)
+
+    (truth,) = counts(1e3, rows, 1).round()
+    noisy = counts(0.5, rows, 60) - truth
+    assert np.allclose(noisy, noisy.round())
+    assert 1.2 < np.abs(noisy).mean() < 3.0  # 2 e^-1/2 / (1 - e^-1) = 1.92 in expectation
+    one_less = [counts(1e3, rows.drop(index=i), 1).round() for i in (0, 7, 100)]
+    assert all(truth - count in (0, 1) for (count,) in one_less)
+
+
+def test_what_cannot_be_counted_is_refused(make_cell, toy):
+    rule = searched.tuning(4, "charged")
+    uncounted = make_cell(searched.spec("Sworn"), budget=Budget(1.0), tuning=rule)
+    with pytest.raises(ValueError, match="which no evaluator of"):
+        plan.check_targets([uncounted])
+    numbers = charged(make_cell, dataset={**toy, "target": "x", "task": "regression"})
+    with pytest.raises(ValueError, match="a count of rows whose class"):
+        plan.check_targets([numbers])
 
 
 # Trials that break, lag or take too long
@@ -394,7 +457,6 @@ def test_a_rule_outside_its_range_is_refused(fields, message):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        (lambda: Tuning("charged", trials=5, search=searched.rule()), "never charged"),
         (lambda: Tuning("none", trials=5, search=searched.rule()), "private"),
         (lambda: Tuning("public", trials=5, search=searched.rule()), "names the public table"),
     ],
