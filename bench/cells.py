@@ -69,11 +69,10 @@ class Cell:
         """Say how hyperparameters are chosen: the rule, and for a search what it may choose."""
         plain = self.tuning.to_dict()
         if self.tuning.search is not None:
-            evaluators = self.tuning.search.evaluators
-            plain["search"] |= {
-                "evaluators": {name: _component(spec) for name, spec in evaluators.items()},
-                "space": dict(self.generator.get("search") or {}),
-            }
+            for part in ("evaluators", "guards"):
+                specs = getattr(self.tuning.search, part)
+                plain["search"][part] = {n: _component(spec) for n, spec in specs.items()}
+            plain["search"]["space"] = dict(self.generator.get("search") or {})
         if self.stand_in is not None:
             plain["stand_in_table"] = table_identity(self.stand_in)
         return plain

@@ -10,26 +10,26 @@ import pandas as pd
 
 from . import targets
 from .answers import ask
+from .content import halves, row_hashes
 from .contracts import Metric, Tables
 from .schema import Schema
-from .tuning import Search, merit
+from .tuning import Search, is_beyond, merit
 
 COUNTED = "tstr_xgboost_accuracy_score"  # a share of holdout rows, and nothing else of them
 Measured = Mapping[str, "float | None"]
 
 
-def evaluators(search: Search) -> dict[str, Any]:
-    """Build the evaluators of a search."""
-    return {n: targets.build(spec, ("evaluate",)) for n, spec in search.evaluators.items()}
-
-
 def declared(search: Search) -> dict[str, Metric]:
     """Return the metrics that the evaluators of a search declare, by name."""
-    return {m.name: m for evaluator in evaluators(search).values() for m in evaluator.metrics}
+    return {m.name: m for e in _built(search.evaluators).values() for m in e.metrics}
+
+
+def _built(specs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: targets.build(spec, ("evaluate",)) for name, spec in specs.items()}
 
 
 class Objective:
-    """The mean merit of the metrics that the rule names.
+    """The mean merit of the metrics that the rule names, less a point for what is not ranked.
 
     Parameters
     ----------
@@ -49,24 +49,41 @@ class Objective:
     def __init__(self, search: Search, schema: Schema, seed: int) -> None:
         self.schema = schema
         self._seed = seed
-        self._evaluators = evaluators(search)
+        self._evaluators = _built(search.evaluators)
         self._metrics = search.of_task(schema.task, declared(search))
+        self._guards = _built(search.guards)
 
     def measure(self, drawn: pd.DataFrame, validation: pd.DataFrame) -> Measured:
         """Return the metrics, with the validation rows as all real ones; None without a value."""
-        found = self._answers(drawn, real=validation, holdout=validation)
+        found = self._answers(
+            self._evaluators, Tables(validation, validation, validation.iloc[:0], drawn)
+        )
         return {metric.name: found.get(metric.name) for metric in self._metrics}
 
-    def value(self, measured: Measured) -> float:
-        """Return the mean merit of what ``measure`` returned, in [0, 1]."""
-        return float(np.mean([merit(metric, measured[metric.name]) for metric in self._metrics]))
+    def guard(
+        self, drawn: pd.DataFrame, learned: pd.DataFrame, validation: pd.DataFrame
+    ) -> Measured:
+        """Return the guards' metrics that have a limit; half of validation is the attackers'."""
+        order = halves(row_hashes(validation, self.schema))
+        holdout, reference = (validation.iloc[half].reset_index(drop=True) for half in order)
+        found = self._answers(self._guards, Tables(learned, holdout, reference, drawn))
+        return {metric.name: found.get(metric.name) for metric in self._limited}
 
-    def _answers(
-        self, drawn: pd.DataFrame, real: pd.DataFrame, holdout: pd.DataFrame
-    ) -> dict[str, float]:
-        tables = Tables(real, holdout, holdout.iloc[:0], drawn)
+    def value(self, measured: Measured) -> float:
+        """Return the mean merit of what was measured, in [0, 1], or in [-1, 0] beyond a limit."""
+        merits = [merit(metric, measured[metric.name]) for metric in self._metrics]
+        return float(np.mean(merits)) - any(
+            is_beyond(metric, measured.get(metric.name)) for metric in self._limited
+        )
+
+    @property
+    def _limited(self) -> list[Metric]:
+        metrics = (metric for guard in self._guards.values() for metric in guard.metrics)
+        return [metric for metric in metrics if metric.limit is not None]
+
+    def _answers(self, evaluators: Mapping[str, Any], tables: Tables) -> dict[str, float]:
         found: dict[str, float] = {}
-        for name, evaluator in self._evaluators.items():
+        for name, evaluator in evaluators.items():
             found |= ask(name, evaluator, tables, self.schema, self._seed)["metrics"]
         return found
 
@@ -100,10 +117,17 @@ class Counted(Objective):
         self._epsilon = epsilon
         self._rng = rng
 
+    def guard(
+        self, drawn: pd.DataFrame, learned: pd.DataFrame, validation: pd.DataFrame
+    ) -> Measured:
+        """Return nothing: an attack reads rows, and nothing is left to pay for it."""
+        return {}
+
     def measure(self, drawn: pd.DataFrame, validation: pd.DataFrame) -> Measured:
         """Return the noisy share of the rows that are predicted rightly."""
         known = int(validation[self.schema.target].notna().sum())
-        share = self._answers(drawn, real=drawn, holdout=validation).get(COUNTED, 0.0)
+        tables = Tables(drawn, validation, validation.iloc[:0], drawn)
+        share = self._answers(self._evaluators, tables).get(COUNTED, 0.0)
         rate = 1 - np.exp(-self._epsilon)
         noise = int(self._rng.geometric(rate)) - int(self._rng.geometric(rate))
         return {COUNTED: (round(share * known) + noise) / max(len(validation), 1)}

@@ -179,7 +179,8 @@ def preload(cells: Sequence[Cell]) -> list[str]:
     """Return the modules that the cells declare for import before they are forked."""
     searches = [cell.tuning.search for cell in cells if cell.tuning.search is not None]
     specs = [spec for cell in cells for spec in (cell.generator, *cell.evaluators.values())]
-    specs += [spec for search in searches for spec in search.evaluators.values()]
+    parts = [part for search in searches for part in (search.evaluators, search.guards)]
+    specs += [spec for part in parts for spec in part.values()]
     found = {"optuna": None} if searches else {}
     for spec in specs:
         module = spec["_target_"].rpartition(".")[0]

@@ -103,7 +103,7 @@ class Task:
             generator.progress = self._at_rungs(generator, reached)
         rng = self._stream("train", number)
         generator.fit(self.learned.copy(), schema=self.schema, budget=cell.handed, rng=rng)
-        return self._judge(generator, self.search.rows, number)
+        return self._judge(generator, self.search.rows, number, guarded=True)
 
     def _at_rungs(self, generator: Any, reached: Callable[[int, float], None]) -> Progress:
         """Return a ``progress`` that measures a half-trained generator."""
@@ -116,15 +116,19 @@ class Task:
                 passed = now
                 generator.snapshot()
                 rows = min(self.search.rows, RUNG_ROWS)
-                reached(now, self._judge(generator, rows, 0)[0])
+                reached(now, self._judge(generator, rows, 0, guarded=False)[0])
 
         return progress
 
-    def _judge(self, generator: Any, rows: int, number: int) -> tuple[float, Measured]:
+    def _judge(
+        self, generator: Any, rows: int, number: int, *, guarded: bool
+    ) -> tuple[float, Measured]:
         n = min(len(self.learned), rows)
         drawn = self.schema.conform(generator.sample(n, rng=self._stream("sample", number)), n)
         objective = self._objective(number)
         measured = objective.measure(drawn, self.validation)
+        if guarded:
+            measured = {**measured, **objective.guard(drawn, self.learned, self.validation)}
         return objective.value(measured), measured
 
     def _objective(self, number: int) -> Objective:

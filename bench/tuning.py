@@ -38,6 +38,9 @@ class Search:
         For each task (``none``: no target) the metrics whose mean ``merit`` is maximised.
     evaluators : mapping of str to mapping
         Specifications of the evaluators that have these metrics.
+    guards : mapping of str to mapping
+        Specifications of evaluators some of whose metrics have a limit beyond which a generator is
+        not ranked. A trial beyond one loses a whole point: it comes after all that keep to it.
 
     Raises
     ------
@@ -50,6 +53,7 @@ class Search:
     rows: int = 10_000
     objective: Mapping[str, Sequence[str]] = field(default_factory=dict)
     evaluators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    guards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _is_number(self.seconds) or not self.seconds > 0:
@@ -192,6 +196,13 @@ def merit(metric: Metric, value: float | None) -> float:
     if value is None:
         return 0.0
     return min(max(value if metric.best == 1 else 1 - value, 0.0), 1.0)
+
+
+def is_beyond(metric: Metric, value: float | None) -> bool:
+    """Whether a value is worse than its metric's limit, so that a board would not rank the row."""
+    if value is None or metric.limit is None:
+        return False
+    return value < metric.limit if metric.direction == "higher" else value > metric.limit
 
 
 def _is_number(value: Any) -> bool:

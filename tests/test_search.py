@@ -195,6 +195,12 @@ UTILITY = {
 }
 
 
+MEMBERSHIP = {
+    "_target_": "syntharena.evaluators.membership.Membership",
+    "about": {"version": 1},
+}
+
+
 def charged(make_cell, trials=4, epsilon=2.0, **fields):
     rule = searched.tuning(trials, "charged", evaluators={"utility": UTILITY})
     return make_cell(searched.spec("Sworn"), budget=Budget(epsilon), tuning=rule, **fields)
@@ -495,6 +501,24 @@ def test_an_objective_is_a_mean_of_what_runs_from_nought_to_one():
         rule.of_task(None, declared)
     assert [merit(r2, v) for v in (0.5, -3.0, None)] == [0.5, 0.0, 0.0]
     assert [merit(gap, v) for v in (0.25, 0.0, None)] == [0.75, 1.0, 0.0]
+
+
+def test_a_photocopy_comes_after_all_that_is_none(worker, make_cell):
+    cell = make_cell(searched.spec(), tuning=searched.tuning(guards={"membership": MEMBERSHIP}))
+    dataset = worker._dataset(cell.dataset)
+    judge = objective.Objective(cell.tuning.search, dataset.schema, 0)
+    learned, validation = (
+        rows.reset_index(drop=True) for rows in (dataset.table[:200], dataset.table[200:])
+    )
+    shuffled = learned.apply(
+        lambda column: column.sample(frac=1, random_state=1, ignore_index=True)
+    )
+    found = {}
+    for name, drawn in {"copy": learned, "shuffled": shuffled}.items():
+        measured = judge.measure(drawn, validation) | judge.guard(drawn, learned, validation)
+        found[name] = judge.value(measured)
+        assert measured["photocopy_error"] == (name == "copy")
+    assert -1 < found["copy"] < 0 < found["shuffled"] < 1
 
 
 def test_scenarios_that_fit_many_times_search_nothing(make_cell):
