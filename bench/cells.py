@@ -10,6 +10,7 @@ from typing import Any
 from . import targets
 from .canonical import digest
 from .contracts import Budget
+from .foreign.spec import Environment
 from .tuning import Tuning
 
 UNTUNED = Tuning()
@@ -200,8 +201,11 @@ def in_order(dataset: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _component(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+    component = {
         "target": spec["_target_"],
         "version": targets.version(spec),
         "hyperparameters": targets.arguments(spec),
     }
+    if targets.is_foreign(spec):
+        component["environment"] = Environment.wanted_by(spec).identity
+    return component

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ from .ledger import Neighbours
 from .schema import Schema
 
 if TYPE_CHECKING:
+    from typing import Self  # not in Python 3.10, which foreign environments may have
+
     from matplotlib.axes import Axes
 
 # "diagnostic": numbers that help to read the others and are no merit, such as distances to the
@@ -112,6 +114,9 @@ class Generator(Protocol):
         killed, to end bit-identical to an unbroken one.
     ``parameters : int``
         How many numbers ``fit`` learned, where that can be counted.
+    ``used : Mapping[str, float]``
+        What the last call used in other processes: ``cpu_seconds``, ``peak_rss_mib``,
+        ``peak_gpu_mib``.
     """
 
     def fit(

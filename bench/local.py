@@ -45,12 +45,15 @@ class Workplace:
         Folder of tables.
     preload : sequence of str
         Modules imported once for all cells.
+    foreign : sequence of dict
+        How the servers of foreign environments are started (``foreign.servers``).
     """
 
     results: Path
     data: Path | None
     cache: Path
     preload: Sequence[str] = ()
+    foreign: Sequence[dict[str, Any]] = ()
 
 
 class Local:
@@ -223,6 +226,7 @@ def _start_nursery(place: Workplace, threads: int) -> tuple[socket.socket, subpr
         "data_dir": str(place.data) if place.data else None,
         "cache_dir": str(place.cache),
         "preload": list(place.preload),
+        "foreign": list(place.foreign),
     }
     ours.sendall(json.dumps(settings).encode() + b"\n")
     return ours, process

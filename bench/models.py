@@ -59,12 +59,17 @@ class Checkpoint:
         The file.
     seconds : float
         Least time between two savings.
+
+    Attributes
+    ----------
+    cost : dict
+        What the training had cost when its state was saved.
     """
 
     def __init__(self, path: Path, seconds: float = CHECKPOINT_SECONDS) -> None:
         self.cost = {"fit_seconds": 0.0, "fit_cpu_seconds": 0.0}
+        self.seconds = seconds
         self._path = path
-        self._seconds = seconds
         self._begun = self._last = time.perf_counter()
         self._cpu_begun = time.process_time()
 
@@ -85,7 +90,7 @@ class Checkpoint:
     def save(self, state: Callable[[], Any]) -> None:
         """Keep what ``state`` returns, unless the last saving was a moment ago."""
         now = time.perf_counter()
-        if now - self._last < self._seconds:
+        if now - self._last < self.seconds:
             return
         spent = now - self._begun, time.process_time() - self._cpu_begun
         cost = {k: c + s for (k, c), s in zip(self.cost.items(), spent, strict=True)}

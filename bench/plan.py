@@ -13,6 +13,7 @@ from .canonical import digest
 from .cells import Cell
 from .config import DEFAULT_PRESET, ConfigError, Plain, Point, all_options
 from .contracts import Budget
+from .foreign.spec import Environment, find_source, problem_of_source, resolve
 from .names import UnknownName
 from .seeds import STAGES
 from .statuses import STATUSES
@@ -31,6 +32,7 @@ class Planner:
     def __init__(self, config_dir: str | os.PathLike[str] | None = None) -> None:
         self._config_dir = config_dir
         self._user_specs: dict[str, Plain] = {}
+        self._environments: dict[str, Plain] = {}
 
     def cells(self, points: Sequence[Point]) -> list[Cell]:
         """Return the cells of ``points`` in the grid's order, duplicates dropped.
@@ -57,8 +59,8 @@ class Planner:
         return Cell(
             scenario=config["scenario"],
             dataset=self.dataset(config["dataset"]),
-            generator=config["generator"],
-            evaluators=config.get("evaluators") or {},
+            generator=self.resolved(config["generator"]),
+            evaluators={n: self.resolved(s) for n, s in (config.get("evaluators") or {}).items()},
             budget=_budget(config["privacy"]),
             seeds=_seeds(config),
             label=_label(point),
@@ -66,6 +68,15 @@ class Planner:
             tuning=tuning,
             stand_in=self._stand_in(tuning),
         )
+
+    def resolved(self, spec: Plain) -> Plain:
+        """Return a specification whose environment needs no file any more, each read once."""
+        if not targets.is_foreign(spec):
+            return spec
+        key = digest(spec["environment"])
+        if key not in self._environments:
+            self._environments[key] = resolve(spec)["environment"]
+        return {**spec, "environment": self._environments[key]}
 
     def _stand_in(self, tuning: Tuning) -> Plain | None:
         """Return the specification of the public table that a search reads."""
@@ -177,12 +188,11 @@ class Folders:
 
 def preload(cells: Sequence[Cell]) -> list[str]:
     """Return the modules that the cells declare for import before they are forked."""
-    searches = [cell.tuning.search for cell in cells if cell.tuning.search is not None]
-    specs = [spec for cell in cells for spec in (cell.generator, *cell.evaluators.values())]
-    parts = [part for search in searches for part in (search.evaluators, search.guards)]
-    specs += [spec for part in parts for spec in part.values()]
-    found = {"optuna": None} if searches else {}
-    for spec in specs:
+    searched = any(cell.tuning.search is not None for cell in cells)
+    found = {"optuna": None} if searched else {}
+    for spec in specifications(cells):
+        if targets.is_foreign(spec):
+            continue
         module = spec["_target_"].rpartition(".")[0]
         if module.startswith("syntharena."):
             found[module] = None
@@ -190,18 +200,40 @@ def preload(cells: Sequence[Cell]) -> list[str]:
     return list(found)
 
 
+def specifications(cells: Sequence[Cell]) -> list[Mapping[str, Any]]:
+    """Return what describes the generators and evaluators of cells; what they share, once."""
+    searches = [cell.tuning.search for cell in cells if cell.tuning.search is not None]
+    parts = [part for search in searches for part in (search.evaluators, search.guards)]
+    parts += [cell.evaluators for cell in cells]
+    specs = [cell.generator for cell in cells] + [s for part in parts for s in part.values()]
+    return list({id(spec): spec for spec in specs}.values())
+
+
 def check_targets(cells: Sequence[Cell]) -> None:
     """See that every class that the cells name can be found, before anything is started."""
-    wanted = {(cell.generator["_target_"], ("fit", "sample")) for cell in cells} | {
-        (s["_target_"], ("evaluate",)) for cell in cells for s in cell.evaluators.values()
-    }
-    for target, methods in sorted(wanted):
-        targets.find(target, methods)
+    generators = [(cell.generator, ("fit", "sample")) for cell in cells]
+    evaluators = [(spec, ("evaluate",)) for cell in cells for spec in cell.evaluators.values()]
+    wanted = {id(spec): (spec, methods) for spec, methods in generators + evaluators}
+    for spec, methods in wanted.values():
+        if targets.is_foreign(spec):
+            _check_foreign(spec, methods)
+        else:
+            targets.find(spec["_target_"], methods)
     seen = set()
     for cell in cells:
         if cell.tuning.search is not None and (rule := digest(cell.identity["tuning"])) not in seen:
             seen.add(rule)
             _check_search(cell, cell.tuning.search)
+
+
+def _check_foreign(spec: Mapping[str, Any], methods: tuple[str, ...]) -> None:
+    """See that the class is in its file, if that is on this side of its environment."""
+    target = spec["_target_"]
+    source = find_source(target, Environment.wanted_by(spec))
+    if source is None:
+        return  # it is installed in its environment; a cell says if it is not
+    if problem := problem_of_source(source.file, target.rpartition(".")[2], methods):
+        raise targets.TargetError(f"_target_ {target!r}: {problem}")
 
 
 def _check_search(cell: Cell, search: Search) -> None:

@@ -2,7 +2,11 @@
 
 The caller becomes a subreaper, so whatever the child forks away comes back as a descendant of the
 caller and is found and killed, whichever session or group it hides in. The caller must have no
-other children and no threads.
+threads, and no other children but those in ``SPARED``.
+
+A task may have a helper that is no descendant of the caller, forked by a server: it says so by
+``announce``, and then the helper's descendants count with its own. A helper must end by itself when
+the task has ended; ``run`` waits for that.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import faulthandler
 import json
 import os
 import resource
+import select
 import selectors
 import signal
 import sys
@@ -26,6 +31,7 @@ LOG_BYTES = 64 * 1024  # kept of each end of what the child prints
 KILL_SECONDS = 5.0  # how long killed processes may take to disappear
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+SPARED: set[int] = set()  # children of this process that belong to no task
 
 
 @dataclass(frozen=True)
@@ -106,9 +112,27 @@ def run(
         ended = watch.until_end()
     finally:
         kill_descendants()
+        watch.await_helpers()
         watch.close()
     seconds = time.monotonic() - started
     return Outcome(ended, watch.exit_code, seconds, watch.peak_rss_mib, watch.log(), watch.messages)
+
+
+_speak: Report | None = None  # in a child: sends a message to whoever runs it
+
+
+def announce(helper: int, base_mib: float) -> None:
+    """Say, from within a task, that another process works for it and ends when it ends.
+
+    Parameters
+    ----------
+    helper : int
+        Its process id. What it forks counts; it does not itself.
+    base_mib : float
+        The memory that each of them began with.
+    """
+    if _speak is not None:
+        _speak(helper=helper, base_mib=base_mib)
 
 
 def _become_child(limits: Limits, log: int) -> None:
@@ -130,6 +154,7 @@ def _become_child(limits: Limits, log: int) -> None:
 
 def _call(task: Callable[[Report], None], messages: int) -> None:
     """Run the task in the child; never returns."""
+    global _speak
     owner = os.getpid()
 
     def report(**message: Any) -> None:
@@ -137,6 +162,7 @@ def _call(task: Callable[[Report], None], messages: int) -> None:
             _write_all(messages, json.dumps(message).encode() + b"\n")
 
     code = 1
+    _speak = report
     try:
         task(report)
         code = 0
@@ -184,10 +210,11 @@ class _Watch:
         self._head = b""
         self._tail = b""
         self._log_bytes = 0
-        self._base_mib = _memory_mib(os.getpid())
+        self._base_mib = memory_mib(os.getpid())
         self._deadline = time.monotonic() + (limits.seconds or float("inf"))
         self._oom_kills = _kernel_oom_kills()
         self._over = 0  # looks in a row that found too much memory
+        self._helpers: list[_Helper] = []
 
     def until_end(self) -> str:
         next_look = 0.0
@@ -211,7 +238,11 @@ class _Watch:
                     return "oom"
 
     def _is_over_memory(self) -> bool:
-        used = sum(max(0.0, _memory_mib(pid) - self._base_mib) for pid in descendants())
+        bases = dict.fromkeys(descendants(), self._base_mib)
+        for helper in self._helpers:
+            if not helper.has_ended():
+                bases |= dict.fromkeys(descendants(helper.pid), helper.base_mib)
+        used = sum(max(0.0, memory_mib(pid) - base) for pid, base in bases.items())
         self.peak_rss_mib = max(self.peak_rss_mib, used)
         is_over = self.limits.memory_mib is not None and used > self.limits.memory_mib
         self._over = self._over + 1 if is_over else 0
@@ -240,8 +271,23 @@ class _Watch:
                 message = json.loads(line)
             except ValueError:
                 continue  # the task wrote into a descriptor that is not its own
+            if "helper" in message:
+                self._add_helper(**message)
+                continue
             self.messages.append(message)
             self._on_message(message)
+
+    def _add_helper(self, helper: int, base_mib: float) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # it has ended; not Linux
+            self._helpers.append(_Helper(helper, os.pidfd_open(helper), base_mib))
+        announce(helper, base_mib)  # to whoever limits this process
+
+    def await_helpers(self) -> None:
+        """Wait until the helpers of the task have ended, as they do by themselves."""
+        deadline = time.monotonic() + KILL_SECONDS
+        for helper in self._helpers:
+            helper.has_ended(max(0.0, deadline - time.monotonic()))
+            os.close(helper.handle)
 
     def _take_log(self, content: bytes) -> None:
         self._log_bytes += len(content)
@@ -261,11 +307,29 @@ class _Watch:
         self._selector.close()
 
 
+@dataclass(frozen=True)
+class _Helper:
+    """A process that works for a task; its handle tells when it has ended."""
+
+    pid: int
+    handle: int
+    base_mib: float
+
+    def has_ended(self, seconds: float = 0.0) -> bool:
+        told = select.poll()
+        told.register(self.handle, select.POLLIN)
+        return bool(told.poll(seconds * 1000))
+
+
 def descendants(root: int | None = None) -> Iterator[int]:
-    """Yield the process ids below ``root`` (default: this process), parents first."""
+    """Yield the process ids below ``root`` (default: this process), parents first.
+
+    What is ``SPARED``, and all below it, is left out.
+    """
     for child in _children(root or os.getpid()):
-        yield child
-        yield from descendants(child)
+        if child not in SPARED:
+            yield child
+            yield from descendants(child)
 
 
 def _children(pid: int) -> list[int]:
@@ -296,15 +360,15 @@ def kill_descendants() -> None:
 
 
 def _reap_all() -> bool:
-    """Collect ended children; whether none is left at all."""
+    """Collect ended children; whether none is left but those that are spared."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-        return False
+        return bool(SPARED) and next(descendants(), None) is None
     return True
 
 
-def _memory_mib(pid: int) -> float:
+def memory_mib(pid: int) -> float:
     """Return the resident memory that a process does not share with a file, in MiB.
 
     File pages are left out, because a forked child begins without those its parent has touched.

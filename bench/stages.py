@@ -8,7 +8,6 @@ finished.
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -23,6 +22,7 @@ from .schema import Schema, SchemaError
 from .seeds import stream
 from .statuses import is_out_of_memory
 from .store import Store, publish
+from .usage import peak_memory
 
 PROGRESS_SECONDS = 0.2  # training steps are reported no more often
 MODEL_SECONDS = 5.0  # a fit shorter than this is repeated rather than stored
@@ -70,6 +70,7 @@ class Stages:
         self._store = store
         self._report = report
         self._stand_in = stand_in
+        self._cpu_elsewhere = 0.0
         self._earlier = [r for r in store.of_cell(cell.key) if r["status"] == "ok"]
 
     @property
@@ -165,7 +166,18 @@ class Stages:
         wall, cpu = time.perf_counter(), time.process_time()
         yield
         self.result["cost"][f"{stage}_seconds"] = time.perf_counter() - wall
-        self.result["cost"][f"{stage}_cpu_seconds"] = time.process_time() - cpu
+        self.result["cost"][f"{stage}_cpu_seconds"] = (
+            time.process_time() - cpu + self._cpu_elsewhere
+        )
+        self._cpu_elsewhere = 0.0
+
+    def _add_used(self, part: Any) -> None:
+        """Add to a stage's cost what a part of it used in other processes."""
+        used = getattr(part, "used", {})
+        self._cpu_elsewhere += used.get("cpu_seconds", 0.0)
+        for peak in ("peak_rss_mib", "peak_gpu_mib"):
+            if peak in used:
+                self.cost[peak] = max(self.cost.get(peak, 0.0), used[peak])
 
     def progress(self, stage: str) -> Callable[..., None]:
         """Begin a stage, and return the function that its steps are reported to."""
@@ -249,8 +261,9 @@ class Stages:
         generator.progress = self.progress("train")
         if hasattr(generator, "checkpoint"):
             generator.checkpoint = checkpoint
-        with self.timed("fit"), _peak_memory(self.result["cost"]):
+        with self.timed("fit"), peak_memory(self.cost):
             generator.fit(rows.copy(), schema=self.schema, budget=self.cell.handed, rng=rng)
+            self._add_used(generator)
         for kind, earlier in checkpoint.cost.items():
             self.cost[kind] += earlier
         for borrowed in ("progress", "checkpoint"):
@@ -266,8 +279,9 @@ class Stages:
     def _sample(self, generator: Any, n: int) -> pd.DataFrame:
         self._report(stage="sample")
         rng = stream(self.cell.seeds["sample"], "sample")
-        with self.timed("sample"), _peak_memory(self.result["cost"]):
+        with self.timed("sample"), peak_memory(self.cost):
             table = generator.sample(n, rng=rng)
+            self._add_used(generator)
         try:
             return self.schema.conform(table, n)
         except SchemaError as error:
@@ -295,7 +309,9 @@ class Stages:
             evaluator = targets.build(spec, ("evaluate",))
         except targets.TargetError as error:
             raise CellEnd("failed", f"evaluator {name!r}: {error}") from error
-        return ask(name, evaluator, tables, self.schema, self.cell.seeds["evaluate"])
+        found = ask(name, evaluator, tables, self.schema, self.cell.seeds["evaluate"])
+        self._add_used(evaluator)
+        return found
 
 
 def _of_evaluator(record: Mapping[str, Any], evaluator: str) -> dict[str, dict[str, Any]]:
@@ -304,25 +320,3 @@ def _of_evaluator(record: Mapping[str, Any], evaluator: str) -> dict[str, dict[s
         kind: {key: v for key, v in record.get(kind, {}).items() if metric_of(key) in names}
         for kind in OUTCOME
     }
-
-
-@contextlib.contextmanager
-def _peak_memory(cost: dict[str, float]) -> Iterator[None]:
-    """Measure the peak resident memory beyond what the process held before, and that of a GPU."""
-    before = _memory_mib("VmRSS")
-    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as clear:
-        clear.write("5")  # resets the peak (proc(5))
-    yield
-    peaks = {"peak_rss_mib": max(0.0, _memory_mib("VmHWM") - before)}
-    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
-        peaks["peak_gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
-    for name, peak in peaks.items():
-        cost[name] = max(cost.get(name, 0.0), peak)
-
-
-def _memory_mib(field: str) -> float:
-    with contextlib.suppress(OSError), open("/proc/self/status") as status:
-        for line in status:
-            if line.startswith(f"{field}:"):
-                return int(line.split()[1]) / 1024
-    return 0.0

@@ -6,11 +6,12 @@ import contextlib
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import datasets, plan, targets
 from .cells import Cell, table_identity
+from .foreign import servers
 from .local import Event, Workplace
 from .seeds import stream
 from .store import Store
@@ -70,6 +71,7 @@ def run(
     *,
     retry: Sequence[str] = (),
     watchers: Sequence[Any] = (),
+    say: Callable[[str], None] = lambda text: None,
 ) -> Progress:
     """Run a sweep to its end, or to a Ctrl-C; the same call goes on where it stopped.
 
@@ -87,6 +89,8 @@ def run(
         Statuses of earlier records that are set aside and run again.
     watchers : sequence
         Objects with ``begin(progress)`` and ``on_event(cell, event)``: views, trackers.
+    say : callable
+        Told what takes long before the first cell starts.
 
     Returns
     -------
@@ -96,6 +100,7 @@ def run(
     progress = find_pending(cells, store, retry)
     if progress.pending:
         check_data(progress.pending, place)
+        place = with_environments(progress.pending, place, say)
         plan.check_targets(progress.pending)
     store.prepare()
     store.put_sweep(cells)
@@ -133,6 +138,15 @@ def check_data(cells: Sequence[Cell], place: Workplace) -> None:
     public = {str(table_identity(s)): s for cell in cells if (s := cell.stand_in) is not None}
     for spec in public.values():
         datasets.load(spec, data_dir=place.data, cache_dir=place.cache)
+
+
+def with_environments(
+    cells: Sequence[Cell], place: Workplace, say: Callable[[str], None]
+) -> Workplace:
+    """Make the environments of foreign generators and evaluators before the first cell starts."""
+    foreign = servers.prepare(plan.specifications(cells), place.cache, say)
+    servers.register(foreign)
+    return replace(place, foreign=foreign)
 
 
 @contextlib.contextmanager

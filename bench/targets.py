@@ -1,7 +1,8 @@
 """Targets: from a ``_target_`` in a configuration to an object.
 
 A specification is a plain dict: ``_target_`` names the class, ``about`` describes it, ``search``
-is what a search may choose (``space``), every other key is an argument of its constructor.
+is what a search may choose (``space``), ``environment`` says which packages it needs to itself
+(``foreign``), every other key is an argument of its constructor.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-NO_ARGUMENTS = ("_target_", "about", "search")
+NO_ARGUMENTS = ("_target_", "about", "search", "environment")
 
 
 class TargetError(ValueError):
@@ -27,9 +28,8 @@ def find(target: str, methods: tuple[str, ...]) -> type:
     TargetError
         If there is none, or it lacks one of ``methods``.
     """
+    _check_name(target)
     module, _, name = target.rpartition(".")
-    if not module:
-        raise TargetError(f"_target_ must be 'module.Class', got {target!r}")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
@@ -44,24 +44,47 @@ def find(target: str, methods: tuple[str, ...]) -> type:
     return found
 
 
+def _check_name(target: str) -> None:
+    if "." not in target:
+        raise TargetError(f"_target_ must be 'module.Class', got {target!r}")
+
+
 def arguments(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the constructor's arguments: all of ``spec`` but ``NO_ARGUMENTS``."""
     return {key: value for key, value in spec.items() if key not in NO_ARGUMENTS}
 
 
 def build(spec: Mapping[str, Any], methods: tuple[str, ...]) -> Any:
-    """Build the object that ``spec`` describes.
+    """Build the object that ``spec`` describes, or a proxy of it where it runs elsewhere.
 
     Raises
     ------
     TargetError
         If the class cannot be found or refuses its arguments.
     """
+    if is_foreign(spec):
+        return _build_foreign(spec, methods)
     cls = find(spec["_target_"], methods)
     try:
         return cls(**arguments(spec))
     except TypeError as error:
         raise TargetError(f"{spec['_target_']} refused its arguments: {error}") from error
+
+
+def is_foreign(spec: Mapping[str, Any]) -> bool:
+    """Whether what ``spec`` describes runs in an environment of its own."""
+    return spec.get("environment") is not None
+
+
+def _build_foreign(spec: Mapping[str, Any], methods: tuple[str, ...]) -> Any:
+    from .foreign import proxy
+    from .foreign.making import EnvironmentUnavailable
+
+    _check_name(spec["_target_"])
+    try:
+        return proxy.build(spec, arguments(spec), methods)
+    except (proxy.Refused, EnvironmentUnavailable) as error:
+        raise TargetError(str(error)) from error
 
 
 def version(spec: Mapping[str, Any]) -> int | str:
@@ -72,6 +95,8 @@ def version(spec: Mapping[str, Any]) -> int | str:
     declared = (spec.get("about") or {}).get("version")
     if declared is not None:
         return declared
+    if is_foreign(spec):
+        return _foreign_version(spec)
     module = spec["_target_"].rpartition(".")[0]
     try:
         found = importlib.util.find_spec(module)
@@ -84,3 +109,15 @@ def version(spec: Mapping[str, Any]) -> int | str:
         )
     with open(found.origin, "rb") as source:
         return f"source:{hashlib.sha256(source.read()).hexdigest()[:16]}"
+
+
+def _foreign_version(spec: Mapping[str, Any]) -> str:
+    from .foreign.spec import version_of_source
+
+    _check_name(spec["_target_"])
+    if (found := version_of_source(spec)) is None:
+        raise TargetError(
+            f"the file of _target_ {spec['_target_']!r} is in its environment only, so its version "
+            "is not known; set about.version"
+        )
+    return found

@@ -26,6 +26,8 @@ from typing import Any
 from . import datasets, environment, process, targets
 from .answers import OUTCOME
 from .cells import Cell, table_identity
+from .foreign import making, servers
+from .foreign.spec import Environment
 from .seeds import stream
 from .stages import CellEnd, Stages
 from .statuses import ENDED_WELL, is_out_of_memory
@@ -106,6 +108,7 @@ class Worker:
                 return None
             end = _end(outcome, cell)
         record = make_record(cell, outcome, end, started)
+        record["environment"] |= foreign_environments(cell, self._cache_dir)
         if record["status"] not in ENDED_WELL and outcome.log:
             self.store.put_log(cell.record_key, outcome.log)
         self.store.put(record)
@@ -183,6 +186,17 @@ def make_record(
     }
 
 
+def foreign_environments(cell: Cell, cache_dir: Path) -> dict[str, Any]:
+    """Return what the environments hold that are not ours: Pythons and packages, by role."""
+    specs = {"generator": cell.generator, **cell.evaluators}
+    found = {
+        role: making.made(Environment.wanted_by(spec), cache_dir)
+        for role, spec in specs.items()
+        if targets.is_foreign(spec)
+    }
+    return {"foreign": found} if found else {}
+
+
 def _run(call) -> dict[str, Any]:
     """Run the cell inside its process and say how it ended."""
     try:
@@ -243,6 +257,7 @@ def nursery() -> None:
             importlib.import_module(module)
     environment.describe()
     _freeze()
+    servers.start(settings.get("foreign", ()))
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, 4096, 1)
         if not message:
@@ -252,6 +267,7 @@ def nursery() -> None:
             _serve(socket.socket(fileno=descriptors[0]), settings, json.loads(message))
             os._exit(0)
         os.close(descriptors[0])
+    servers.leave()
     with contextlib.suppress(ChildProcessError):
         while True:
             os.wait()
