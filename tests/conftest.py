@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from wheels import write_wheels
 
 from syntharena.bench.cells import Cell
 from syntharena.bench.contracts import Budget
+from syntharena.bench.foreign import servers
+from syntharena.bench.foreign.spec import resolve
 from syntharena.bench.store import Store
 
 # Before a library with OpenMP is loaded: a process that has started its threads must not fork, and
@@ -66,6 +69,35 @@ def toy(tmp_path_factory) -> dict:
             "label": {"kind": "categorical", "categories": ["no", "yes"]},
         },
     }
+
+
+@pytest.fixture(scope="session")
+def foreign_cache(tmp_path_factory):
+    """Return a cache for environments, which are made from wheels of the tests, without a network.
+
+    What the tests run side by side share it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
+            patch.delenv(name)
+        patch.setenv("PIP_CONFIG_FILE", os.devnull)
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(write_wheels(base / "wheels")))
+        yield shared / "foreign"
+
+
+@pytest.fixture
+def abroad(foreign_cache):
+    """Return a function that makes a specification run in an environment, a server of it at hand."""
+
+    def make(spec):
+        spec = resolve({**spec, "environment": {"requirements": ["waterlily==1.2"]}})
+        servers.start(servers.prepare([spec], foreign_cache))
+        return spec
+
+    return make
 
 
 @pytest.fixture

@@ -182,8 +182,8 @@ class _Checkpoint:
     """A checkpoint whose file is at home."""
 
     def __init__(self, channel: wire.Channel, seconds: float) -> None:
+        self.seconds = seconds
         self._channel = channel
-        self._seconds = seconds
         self._last = time.perf_counter()
 
     def load(self) -> Any | None:
@@ -193,7 +193,7 @@ class _Checkpoint:
 
     def save(self, state: Callable[[], Any]) -> None:
         """Keep what ``state`` returns, unless the last saving was a moment ago."""
-        if time.perf_counter() - self._last >= self._seconds:
+        if time.perf_counter() - self._last >= self.seconds:
             self._channel.call("save", blob=pickle.dumps(state(), pickle.HIGHEST_PROTOCOL))
             self._last = time.perf_counter()
 

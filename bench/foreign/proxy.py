@@ -80,7 +80,7 @@ class _Line:
             except Exception as error:
                 name = made_of["target"]
                 raise Refused(
-                    f"{name!r} cannot be had in its environment: {_said(error)}"
+                    f"_target_ {name!r} cannot be imported in its environment ({_said(error)})"
                 ) from error
             process.announce(reply.pop("keeper"), reply.pop("base_mib"))
             if "refused" in reply:

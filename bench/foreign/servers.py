@@ -35,6 +35,11 @@ class _Server:
     preload: list[str] = field(default_factory=list)
     channel: socket.socket | None = None
 
+    def serves(self, other: _Server) -> bool:
+        """Whether it has what the other would have."""
+        has = set(other.path) <= set(self.path) and set(other.preload) <= set(self.preload)
+        return has and self.python == other.python
+
 
 _known: dict[str, _Server] = {}
 
@@ -93,8 +98,9 @@ def register(wanted: Iterable[Mapping[str, Any]]) -> None:
         What ``prepare`` returned.
     """
     for known in wanted:
-        rest = {name: value for name, value in known.items() if name != "key"}
-        _known[known["key"]] = _Server(**rest)
+        server = _Server(known["python"], known["path"], known["preload"])
+        if (old := _known.get(known["key"])) is None or not old.serves(server):
+            _known[known["key"]] = server
 
 
 def start(wanted: Iterable[Mapping[str, Any]]) -> None:
@@ -102,7 +108,8 @@ def start(wanted: Iterable[Mapping[str, Any]]) -> None:
     wanted = list(wanted)
     register(wanted)
     for known in wanted:
-        _start(_known[known["key"]], quiet=True)
+        if (server := _known[known["key"]]).channel is None:
+            _start(server, quiet=True)
 
 
 def leave() -> None:

@@ -59,6 +59,7 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
+        self._owner = os.getpid()
         self._pending = b""
         self._files: deque[int] = deque()
 
@@ -68,8 +69,10 @@ class Channel:
         Raises
         ------
         Closed
-            If the other side has gone.
+            If the other side has gone, or this process is a copy of the one that talks to it.
         """
+        if os.getpid() != self._owner:
+            raise Closed
         line = json.dumps({**message, "blob": blob is not None}).encode() + b"\n"
         try:
             if blob is None:
@@ -164,7 +167,7 @@ class Channel:
         try:
             reply, content = handlers[message.pop("call")](message, blob)
             plain = json.loads(json.dumps(reply))  # what is no JSON is an error of this call
-        except Exception as error:
+        except BaseException as error:  # also what would end a process: the caller decides
             traceback.print_exc()
             self.send({"raised": {"name": type(error).__name__, "text": str(error)}})
         else:

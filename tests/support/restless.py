@@ -24,7 +24,7 @@ class Restless(Tvae):
         )
 
     def fit(self, train, *, schema, budget, rng):
-        self.checkpoint._seconds = 0.0
+        self.checkpoint.seconds = 0.0
         shown, looks = self.progress, []
 
         def progress(step, total, **losses):
