@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from . import config
+from .foreign.spec import Environment, EnvironmentSpecError
 
 KINDS = {
     "generators": "generator",
@@ -25,7 +26,7 @@ def entries(group: str, config_dir: Path | None = None) -> list[tuple[str, str]]
     list of (str, str)
         Name and summary, sorted by name.
     """
-    found = config.all_options(group, config_dir)
+    found = config.all_options(group, config_dir, nested=True)
     return [(name, _summary(group, option)) for name, option in found.items()]
 
 
@@ -35,4 +36,14 @@ def _summary(group: str, found: dict[str, Any]) -> str:
     if group == "suite":  # what it takes: evaluators, or another suite
         taken = (next(iter(e.values())) if isinstance(e, dict) else e for e in found["defaults"])
         return ", ".join(name for name in taken if name != "_self_")
-    return " ".join(str((found.get("about") or found).get("summary") or "").split())
+    summary = " ".join(str((found.get("about") or found).get("summary") or "").split())
+    return summary + _environment(found)
+
+
+def _environment(found: dict[str, Any]) -> str:
+    """Say which environment of its own an option needs."""
+    try:
+        environment = Environment.of(found)
+    except EnvironmentSpecError as error:
+        return f" [{error}]"
+    return "" if environment is None else f" [environment: {environment.text}]"

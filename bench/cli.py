@@ -154,7 +154,13 @@ def _run(options: argparse.Namespace) -> int:
     watchers = terminal.watchers(store, first["tracking"], quiet=options.quiet)
     try:
         progress = sweep.run(
-            cells, store, launcher, place, retry=first["retry"] or (), watchers=watchers
+            cells,
+            store,
+            launcher,
+            place,
+            retry=first["retry"] or (),
+            watchers=watchers,
+            say=terminal.say_nothing if options.quiet else terminal.say_progress,
         )
     finally:
         for watcher in watchers:
@@ -296,7 +302,8 @@ def _score(options: argparse.Namespace) -> int:
     if options.seed < 0:
         raise ValueError(f"--seed must be >= 0, got {options.seed}; set --seed 0")
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-    from . import report, score, score_tables
+    from . import plan, report, score, score_tables
+    from .foreign import servers
 
     files = {side: path for side in SCORED if (path := getattr(options, side)) is not None}
     writers = {"--json": (options.json, score.to_json), "--html": (options.html, report.to_html)}
@@ -305,6 +312,9 @@ def _score(options: argparse.Namespace) -> int:
         others = [other for option, (other, _) in writers.items() if option != name]
         _check_output(name, path, [*files.values(), *others])
     config = _score_config(options)
+    cache = plan.Folders.of(config["paths"]).cache
+    say = terminal.say_nothing if options.quiet else terminal.say_progress
+    servers.start(servers.prepare(config["evaluators"].values(), cache, say))
     given = score_tables.read_tables(
         files,
         dataset=config["dataset"] if options.dataset else None,
@@ -319,7 +329,7 @@ def _score(options: argparse.Namespace) -> int:
         baselines=not options.no_baselines,
         interval_seconds=0.0 if options.no_intervals else options.interval_seconds,
         pictures=options.html is not None,
-        say=terminal.say_nothing if options.quiet else terminal.say_progress,
+        say=say,
     )
     terminal.show_score(result)
     for path, write in writers.values():
@@ -470,13 +480,16 @@ def _check(options: argparse.Namespace) -> int:
 def _findings(config: dict[str, Any], planner: Any) -> Iterator[tuple[str, Any]]:
     """Yield a title and the findings for each thing that a configuration names."""
     from . import check, plan
+    from .foreign import servers
 
-    if config["generator"].get("_target_"):
-        yield _title("generator", config["generator"]), check.generator(config["generator"])
-    if "evaluator" in config:
-        yield _title("evaluator", config["evaluator"]), check.evaluator(config["evaluator"])
+    folders = plan.Folders.of(config["paths"])
+    for kind, findings in (("generator", check.generator), ("evaluator", check.evaluator)):
+        if (config.get(kind) or {}).get("_target_"):
+            spec = planner.resolved(config[kind])
+            servers.start(servers.prepare([spec], folders.cache, terminal.say_progress))
+            yield _title(kind, spec), findings(spec)
     if "columns" in config["dataset"] or config["dataset"]["path"]:
-        spec, folders = planner.dataset(config["dataset"]), plan.Folders.of(config["paths"])
+        spec = planner.dataset(config["dataset"])
         yield f"dataset {spec['name']}", check.dataset(spec, folders.data, folders.cache)
 
 

@@ -115,19 +115,25 @@ def all_options(
     group: str,
     config_dir: str | os.PathLike[str] | None = None,
     preset: str = DEFAULT_PRESET,
+    *,
+    nested: bool = False,
 ) -> dict[str, Plain]:
-    """Return every option of a group with its configuration, e.g. every dataset's."""
+    """Return every option of a group with its configuration, e.g. every dataset's.
+
+    ``nested`` asks for those in folders of the group as well, FOLDER/NAME: what ``glob(*)`` leaves
+    out, such as generators that need environments of their own.
+    """
     from omegaconf import OmegaConf
 
     found: dict[str, Plain] = {}
     _register_resolvers()
     with resources.as_file(resources.files(CONFIG_MODULE)) as ours:
         for folder in [ours] + ([Path(config_dir)] if config_dir else []):
-            for path in (folder / group).glob("*.yaml"):
+            for path in (folder / group).glob("**/*.yaml" if nested else "*.yaml"):
                 option = OmegaConf.merge(OmegaConf.load(path), {"preset": preset})
                 plain: Plain = OmegaConf.to_container(option, resolve=True)  # type: ignore[assignment]
                 del plain["preset"]
-                found[path.stem] = plain
+                found[path.relative_to(folder / group).with_suffix("").as_posix()] = plain
     return dict(sorted(found.items()))
 
 
@@ -161,8 +167,10 @@ class _Composer:
         names = list(values) if values is not None else [override.value()]
         for name in names:
             for part in name if isinstance(name, list) else [name]:
-                if part is not None and str(part) not in [*valid, "null"]:
-                    raise UnknownName(group, str(part), valid)
+                if part is None or str(part) in [*valid, "null"]:
+                    continue
+                if str(part) not in (nested := self._nested(group)):
+                    raise UnknownName(group, str(part), [*valid, *nested])
 
     def get_group_options(self, group_name: str, **_: Any) -> list[str]:
         """Answer Hydra's parser, which asks for the options that a glob matches."""
@@ -174,6 +182,15 @@ class _Composer:
             found = self._loader.get_group_options(group, config_name=CONFIG, overrides=self._extra)
             self._options[group] = sorted(found)
         return self._options[group]
+
+    def _nested(self, group: str) -> list[str]:
+        """Return the options in folders of a group, FOLDER/NAME."""
+        from hydra.core.object_type import ObjectType
+
+        folders = self._loader.get_group_options(
+            group, ObjectType.GROUP, config_name=CONFIG, overrides=self._extra
+        )
+        return [f"{f}/{name}" for f in sorted(folders) for name in self.options(f"{group}/{f}")]
 
     def sweep(self, override: Any) -> _Sweep:
         """Return the dimension that an override with several values spans."""

@@ -127,8 +127,9 @@ def score(
     built = {name: targets.build(spec, ("evaluate",)) for name, spec in evaluators.items()}
     built = {name: e for name, e in built.items() if {m.family for m in e.metrics} != {"cost"}}
     for name in built:
-        for module in (evaluators[name].get("about") or {}).get("preload") or ():
-            importlib.import_module(module)  # not on the first evaluator's time
+        if not targets.is_foreign(evaluators[name]):
+            for module in (evaluators[name].get("about") or {}).get("preload") or ():
+                importlib.import_module(module)  # not on the first evaluator's time
     tables, warnings = _tables(given, seed)
     result = Score(
         given,

@@ -11,6 +11,9 @@ from typing import Any
 from .answers import metric_of
 from .cells import Cell, schema_digest
 from .contracts import Budget
+from .foreign import servers
+from .foreign.spec import resolve
+from .plan import specifications
 from .seeds import STAGES
 from .store import Store
 from .tuning import Tuning
@@ -91,7 +94,16 @@ def _spec(component: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, A
         "_target_": component["target"],
         "about": {**about, "version": version},
         **component["hyperparameters"],
+        **_environment(component),
     }
+
+
+def _environment(component: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the environment that a record wants; a project is taken as it lies there now."""
+    if (wanted := component.get("environment")) is None:
+        return {}
+    said = {name: value for name, value in wanted.items() if name != "sources"}
+    return resolve({"environment": said})
 
 
 def verify(
@@ -107,6 +119,7 @@ def verify(
         If the cell cannot be executed here, e.g. because its table is not on this machine.
     """
     cell = cell_of(record, store)
+    servers.start(servers.prepare(specifications([cell]), cache_dir))
     if cell.record_key != record["key"]:
         return Verdict(record["key"], "different", ("the code under these names has changed",))
     with tempfile.TemporaryDirectory() as folder:

@@ -116,7 +116,7 @@ class _Making:
         python = self._find_python()
         self._call([python, "-m", "venv", "--without-pip", str(self._folder)])
         project = ["-e", str(self._environment.folder)] if self._environment.is_installed else []
-        self._install(["pandas", *self._environment.requirements], project)
+        self._install(["pandas", *self._environment.lines], project)
         if self._environment.no_dependencies:
             self._install(self._environment.no_dependencies, ["--no-deps"])
         return json.loads(self._call([str(self._folder / "bin" / "python"), "-c", PROBE]))

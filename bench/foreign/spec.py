@@ -29,15 +29,17 @@ import sys
 import sysconfig
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..canonical import digest
 
+RESOLVED = "resolved"  # the key of what has been read, in a specification
 KEYS = ("requirements", "no_dependencies", "file", "project", "python")
 SOURCES = (".py", ".pyx", ".pxd", ".c", ".cc", ".cpp", ".cu", ".h", ".rs", ".toml", ".cfg")
 NO_SOURCES = ("__pycache__", "build", "dist", "node_modules")
+LISTED = "requirements.txt"
 BUILD_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
@@ -52,11 +54,13 @@ class Environment:
     Parameters
     ----------
     requirements, no_dependencies : tuple of str
-        Lines as of a file of requirements.
+        Lines as of a file of requirements; those of a project are not among them.
     python : str or None
         Its version, such as "3.12"; None for that of this process.
     project : str or None
         The folder of a project, as it was written.
+    listed : tuple of str
+        The requirements that the project's own file lists, if it is no package.
     folder : str or None
         The same, absolute.
     sources : str or None
@@ -67,6 +71,7 @@ class Environment:
     no_dependencies: tuple[str, ...] = ()
     python: str | None = None
     project: str | None = None
+    listed: tuple[str, ...] = ()
     folder: str | None = None
     sources: str | None = None
 
@@ -84,8 +89,8 @@ class Environment:
             return None
         if not isinstance(wanted, Mapping):
             raise EnvironmentSpecError(f"environment must be a mapping, got {wanted!r}")
-        if "sources" in wanted or "folder" in wanted:  # resolved before
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in wanted.items()})
+        if (known := wanted.get(RESOLVED)) is not None:
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
         return _read(wanted)
 
     @classmethod
@@ -106,6 +111,11 @@ class Environment:
         return {name: value for name, value in {**packages, **said}.items() if value}
 
     @property
+    def lines(self) -> tuple[str, ...]:
+        """The requirements, with those that the project's own file lists."""
+        return self.requirements + self.listed
+
+    @property
     def version(self) -> str:
         """The version of Python that it has: major.minor."""
         return self.python or f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -119,7 +129,7 @@ class Environment:
     def key(self) -> str:
         """SHA-256 of all that its making depends on: names its folder."""
         made_of: dict[str, Any] = {
-            "requirements": self.requirements,
+            "requirements": self.lines,
             "no_dependencies": self.no_dependencies,
             "python": self.version,
             "platform": sysconfig.get_platform(),
@@ -146,7 +156,7 @@ def resolve(spec: Mapping[str, Any]) -> dict[str, Any]:
     environment = Environment.of(spec)
     if environment is None:
         return {key: value for key, value in spec.items() if key != "environment"}
-    return {**spec, "environment": {**environment.identity, "folder": environment.folder}}
+    return {**spec, "environment": {RESOLVED: asdict(environment)}}
 
 
 def _read(wanted: Mapping[str, Any]) -> Environment:
@@ -161,24 +171,22 @@ def _read(wanted: Mapping[str, Any]) -> Environment:
     requirements = _lines(wanted, "requirements")
     if (file := wanted.get("file")) is not None:
         requirements += read_requirements(Path(str(file)))
-    project, folder, sources = wanted.get("project"), None, None
+    project, listed, folder, sources = wanted.get("project"), (), None, None
     if project is not None:
         folder = Path(str(project)).absolute()
-        listed = folder / "requirements.txt"
         if not _is_package(folder):
-            if not listed.is_file():
+            if not (folder / LISTED).is_file():
                 raise EnvironmentSpecError(
-                    "environment.project must be a folder with pyproject.toml or "
-                    f"requirements.txt, got {str(project)!r}"
+                    f"environment.project must be a folder with pyproject.toml or {LISTED}, "
+                    f"got {str(project)!r}"
                 )
-            requirements += read_requirements(listed)
+            listed = read_requirements(folder / LISTED)
         sources = _digest_of_sources(folder)
     without = _lines(wanted, "no_dependencies")
     if not requirements and not without and project is None:
         raise EnvironmentSpecError("environment needs requirements, a file or a project")
-    return Environment(
-        requirements, without, python, project, None if folder is None else str(folder), sources
-    )
+    place = None if folder is None else str(folder)
+    return Environment(requirements, without, python, project, listed, place, sources)
 
 
 def _lines(wanted: Mapping[str, Any], key: str) -> tuple[str, ...]:
@@ -240,7 +248,7 @@ def _sources(folder: Path) -> Iterator[Path]:
             hidden = path.name.startswith(".") or path.name in NO_SOURCES
             if not hidden and not (path / "pyvenv.cfg").exists() and not path.is_symlink():
                 yield from _sources(path)
-        elif path.suffix in SOURCES:
+        elif path.suffix in SOURCES or path.name == LISTED:
             yield path
 
 

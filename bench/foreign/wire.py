@@ -275,7 +275,7 @@ def unpack_tables(content: bytes) -> dict[str, Any]:
             for place, column in enumerate(about["columns"])
         ]
         table = pd.DataFrame(dict(enumerate(series)), index=range(about["rows"]))
-        table.columns = pd.Index([column["name"] for column in about["columns"]], dtype=object)
+        table.columns = [column["name"] for column in about["columns"]]
         table.index = pd.Index(index)
         found[name] = table
     return found
