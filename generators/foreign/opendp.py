@@ -1,9 +1,9 @@
 """OpenDP's synthetic data: a contingency table with public keys, measured by MST or AIM.
 
-The library measures under a privacy filter in rho of zero-concentrated privacy and would raise if
-it were exceeded; rho is the largest that implies the budget, cut to four digits, because the
-library's own shares of a longer one can add up to more than it, and it then refuses. Noise comes
-from the operating system and takes no seed, so a fit cannot be repeated.
+The library measures under a filter in rho of zero-concentrated privacy and raises rather than
+exceed it. Its shares of some rho add up to more than it by rounding, and it then refuses before it
+measures; so rho is the largest that implies the budget, cut to as many digits as it accepts. Noise
+comes from the operating system and takes no seed, so a fit cannot be repeated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import pandas as pd
 
 from ...bench.contracts import Budget
 from .coded import CodedAdapter, largest_rho, zcdp_event
-from .common import in_batches
+from .common import in_batches, seed_of
+
+DIGITS = (4, 3, 2, 1)  # of rho, tried in turn
 
 
 class OpenDp(CodedAdapter):
@@ -44,12 +46,24 @@ class OpenDp(CodedAdapter):
         self.algorithm = algorithm
 
     def learn(self, table: pd.DataFrame, budget: Budget, rng: np.random.Generator) -> None:
-        """Measure the table."""
+        """Measure the table; only the model is kept, which can be pickled."""
+        from opendp.mod import OpenDPException
+
+        for digits in DIGITS:
+            rho = cut(largest_rho(budget), digits)
+            try:
+                self.model_ = self._measured(table, rho).model
+                break
+            except OpenDPException as error:
+                if "insufficient budget" not in str(error) or digits == DIGITS[-1]:
+                    raise
+        self.ledger = (zcdp_event(rho, f"all of {self.algorithm}, by OpenDP's accounting"),)
+
+    def _measured(self, table: pd.DataFrame, rho: float) -> Any:
         import opendp.prelude as dp
         import polars as pl
 
         dp.enable_features("contrib")
-        rho = _four_digits(largest_rho(budget))
         context = dp.Context.compositor(
             data=pl.from_pandas(table).lazy(),
             privacy_unit=dp.unit_of(contributions=1),
@@ -59,19 +73,22 @@ class OpenDp(CodedAdapter):
         keys = {name: list(range(size)) for name, size in self.sizes.items()}
         algorithm = getattr(dp.mbi, self.algorithm)(**self.arguments)
         query = context.query().select(*keys)
-        self.table_ = query.contingency_table(keys=keys, cuts={}, algorithm=algorithm).release()
-        self.ledger = (zcdp_event(rho, f"all of {self.algorithm}, by OpenDP's accounting"),)
+        return query.contingency_table(keys=keys, cuts={}, algorithm=algorithm).release()
 
     def draw(self, n: int, rng: np.random.Generator) -> pd.DataFrame:
-        """Draw codes; the library has a cell for values that are no key, which none is."""
+        """Draw codes; the model has a cell more in each column, for values that are no key."""
+        np.random.seed(seed_of(rng))  # noqa: NPY002 - what the library draws from
+        sizes = self.sizes
 
         def known(short: int) -> pd.DataFrame:
-            return self.table_.synthesize(short).to_pandas()[list(self.sizes)].dropna()
+            drawn = self.model_.synthetic_data(rows=short)
+            codes = drawn.df if hasattr(drawn, "df") else pd.DataFrame(drawn.to_dict())
+            return codes.loc[(codes[list(sizes)] < pd.Series(sizes)).all(axis=1), list(sizes)]
 
         return in_batches(known, n)
 
 
-def _four_digits(rho: float) -> float:
-    """Cut a number after its fourth digit."""
-    digit = 10.0 ** (math.floor(math.log10(rho)) - 3)
-    return round(math.floor(rho / digit) * digit, 12)
+def cut(number: float, digits: int) -> float:
+    """Cut a number after so many digits."""
+    digit = 10.0 ** (math.floor(math.log10(number)) - digits + 1)
+    return round(math.floor(number / digit) * digit, 12)
