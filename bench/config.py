@@ -372,6 +372,18 @@ def _register_resolvers() -> None:
         "oc.env", lambda *name: "${oc.env:" + ",".join(map(str, name)) + "}", replace=True
     )
     OmegaConf.register_new_resolver("preset", _of_preset, replace=True)
+    OmegaConf.register_new_resolver("environment", _named_environment, replace=True)
+
+
+def _named_environment(name: str) -> Any:
+    """Return one of the environments that several options share: conf/environment/NAME.yaml."""
+    from omegaconf import OmegaConf
+
+    with resources.as_file(resources.files(CONFIG_MODULE) / "environment") as folder:
+        known = {path.stem: path for path in folder.glob("*.yaml")}
+        if name not in known:
+            raise UnknownName("environment", name, known)
+        return OmegaConf.load(known[name])
 
 
 def _of_preset(*values: Any, _root_: Any) -> Any:

@@ -144,10 +144,9 @@ class Environment:
     @property
     def text(self) -> str:
         """What it holds, for people: its packages or its project, and its Python if that is set."""
-        packages = [
-            re.split(r"[;@ ]", line)[0] for line in self.requirements + self.no_dependencies
-        ]
-        named = self.project or ", ".join(packages[:3]) + (", ..." if len(packages) > 3 else "")
+        listed = self.no_dependencies + self.requirements
+        packages = [re.split(r"[;@ ]", line)[0] for line in listed]
+        named = self.project or ", ".join(packages[:2]) + (", ..." if len(packages) > 2 else "")
         return f"{named or 'pandas'}{f', Python {self.python}' if self.python else ''}"
 
 

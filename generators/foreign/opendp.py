@@ -1,9 +1,10 @@
 """OpenDP's synthetic data: a contingency table with public keys, measured by MST or AIM.
 
 The library measures under a filter in rho of zero-concentrated privacy and raises rather than
-exceed it. Its shares of some rho add up to more than it by rounding, and it then refuses before it
-measures; so rho is the largest that implies the budget, cut to as many digits as it accepts. Noise
-comes from the operating system and takes no seed, so a fit cannot be repeated.
+exceed it. Its shares of two thirds of all rho add up to more than it by rounding, and it then stops
+half way; so rho is the first below the largest that implies the budget which it takes, in steps of
+the fourth digit. Noise comes from the operating system and takes no seed, so a fit cannot be
+repeated.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ...bench.contracts import Budget
 from .coded import CodedAdapter, largest_rho, zcdp_event
 from .common import in_batches, seed_of
 
-DIGITS = (4, 3, 2, 1)  # of rho, tried in turn
+TRIES = 20  # steps of rho
 
 
 class OpenDp(CodedAdapter):
@@ -49,13 +50,13 @@ class OpenDp(CodedAdapter):
         """Measure the table; only the model is kept, which can be pickled."""
         from opendp.mod import OpenDPException
 
-        for digits in DIGITS:
-            rho = cut(largest_rho(budget), digits)
+        rhos = steps_below(largest_rho(budget))
+        for rho in rhos:
             try:
                 self.model_ = self._measured(table, rho).model
                 break
             except OpenDPException as error:
-                if "insufficient budget" not in str(error) or digits == DIGITS[-1]:
+                if "insufficient budget" not in str(error) or rho == rhos[-1]:
                     raise
         self.ledger = (zcdp_event(rho, f"all of {self.algorithm}, by OpenDP's accounting"),)
 
@@ -88,7 +89,7 @@ class OpenDp(CodedAdapter):
         return in_batches(known, n)
 
 
-def cut(number: float, digits: int) -> float:
-    """Cut a number after so many digits."""
-    digit = 10.0 ** (math.floor(math.log10(number)) - digits + 1)
-    return round(math.floor(number / digit) * digit, 12)
+def steps_below(rho: float) -> list[float]:
+    """Return the numbers of four digits below ``rho``, largest first, as many as are tried."""
+    digit = 10.0 ** (math.floor(math.log10(rho)) - 3)
+    return [round((math.floor(rho / digit) - step) * digit, 12) for step in range(TRIES)]

@@ -75,6 +75,18 @@ class Synthcity(Adapter):
         """Generate from the seed that is drawn here."""
         return self.model_.generate(count=n, random_state=seed_of(rng)).dataframe()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the plugin as synthcity does: some of its classes have no name."""
+        import cloudpickle
+
+        return {**vars(self), "model_": cloudpickle.dumps(self.model_)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        import cloudpickle
+
+        find_plugin(state["plugin"])
+        vars(self).update(state, model_=cloudpickle.loads(state["model_"]))
+
 
 def find_plugin(name: str) -> Any:
     """Import the class of a plugin, and no other plugin.
@@ -84,7 +96,7 @@ def find_plugin(name: str) -> Any:
     ValueError
         If there is none of this name.
     """
-    _install_stand_ins()
+    install_stand_ins()
     for kind in KINDS:
         module = f"synthcity.plugins.{kind}.plugin_{name}"
         if importlib.util.find_spec(module) is not None:
@@ -120,6 +132,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Do nothing."""
 
 
-def _install_stand_ins() -> None:
+def install_stand_ins() -> None:
+    """Let what is not installed, and never called, be imported."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
