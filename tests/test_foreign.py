@@ -7,6 +7,7 @@ import contextlib
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from driver import processes_of, start_driver, wait_for_nobody
+from markdown_blocks import ROOT, blocks, write_files
 
 from syntharena.bench import check, models, probes, process, stages, sweep, targets, verify
 from syntharena.bench.contracts import Budget
@@ -536,3 +538,36 @@ def test_a_proxy_can_be_pickled_more_than_once(abroad):
     for _ in range(2):
         model = pickle.loads(pickle.dumps(model))
     pd.testing.assert_frame_equal(model.sample(30, rng=np.random.default_rng(2)), rows)
+
+
+# The guide
+
+
+def test_the_guide_leads_to_a_method_of_ones_own(foreign_cache, tmp_path, monkeypatch):
+    page = ROOT / "docs" / "guides" / "foreign-environments.md"
+    write_files(page, tmp_path)
+    commands = [line for block in blocks(page) for line in block.commands]
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(foreign_cache))
+    monkeypatch.delenv("PYTHONPATH")
+    printed = []
+    for command in commands:
+        if "pond" in command:
+            done = subprocess.run(
+                command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+            printed.append(done.stdout + done.stderr)
+    checked, run = printed
+    assert "making an environment of mymethod (once)" in checked
+    assert "pass  mixed table, no privacy" in checked
+    assert "1 of 1 cells have a record: 1 ok" in run
+    listed = subprocess.run(
+        "syntharena list generators --config-dir mylab/conf",
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "[environment: mymethod]" in listed.stdout

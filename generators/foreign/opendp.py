@@ -20,7 +20,7 @@ from ...bench.contracts import Budget
 from .coded import CodedAdapter, largest_rho, zcdp_event
 from .common import in_batches, seed_of
 
-TRIES = 20  # steps of rho
+TRIES = 8  # steps of rho
 
 
 class OpenDp(CodedAdapter):
