@@ -96,7 +96,7 @@ class Study:
             load_if_exists=True,
         )
         self._asked: Any = None
-        self._end_abandoned()
+        self.abandon()
 
     @property
     def ended(self) -> list[Trial]:
@@ -139,8 +139,8 @@ class Study:
         value = trial.value if trial and trial.state == "complete" else None
         self._study.tell(number, value, states[trial.state if trial else "failed"])
 
-    def _end_abandoned(self) -> None:
-        """End the trials that a killed process left, those it had the result of with that."""
+    def abandon(self) -> None:
+        """End the trials that nobody runs any more, those of which there is a result with that."""
         from optuna.trial import TrialState
 
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))

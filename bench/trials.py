@@ -167,7 +167,7 @@ def search(
     journal : Path
         Where the trials are kept as they end.
     progress : callable
-        Called as ``progress(trials, total, best=...)``.
+        Called as ``progress(trials, total, objective=...)``, with the best so far.
 
     Returns
     -------
@@ -193,6 +193,7 @@ def search(
             left = rule.seconds - sum(trial.seconds for trial in ended)
             trial = left > 0 and _run(task, len(ended), study, left)
             if not trial:
+                study.abandon()
                 break
             study.tell(trial)
         ended = study.ended
