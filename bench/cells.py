@@ -36,7 +36,9 @@ class Cell:
     limits : mapping
         ``seconds`` and ``memory_mib`` (None: unlimited) and ``threads`` of the cell's process.
     tuning : Tuning
-        How the hyperparameters were chosen.
+        How the hyperparameters are chosen.
+    stand_in : mapping, optional
+        Specification of the public dataset that a search for them reads instead of this one.
     """
 
     scenario: Mapping[str, Any]
@@ -48,28 +50,46 @@ class Cell:
     label: str
     limits: Mapping[str, Any]
     tuning: Tuning = UNTUNED
+    stand_in: Mapping[str, Any] | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What determines the synthetic table, and nothing else."""
         return {
             "scenario": _component(self.scenario),
-            "dataset": {
-                "sha256": self.dataset["pins"]["sha256"],
-                "schema_sha256": schema_digest(self.dataset),
-                "rows": self.dataset.get("rows"),
-                "split": self._named_split(),
-                "duplicates": self.dataset.get("duplicates") or "together",
-            },
+            "dataset": table_identity(self.dataset) | {"split": self._named_split()},
             "generator": _component(self.generator)
             | {"fit_on": (self.generator.get("about") or {}).get("fit_on") or "train"},
             "budget": asdict(self.budget),
             "seeds": {stage: self.seeds[stage] for stage in ("split", "train", "sample")},
-            **({} if self.tuning == UNTUNED else {"tuning": asdict(self.tuning)}),
+            **({} if self.tuning == UNTUNED else {"tuning": self._tuning()}),
         }
+
+    def _tuning(self) -> dict[str, Any]:
+        """Say how hyperparameters are chosen: the rule, and for a search what it may choose."""
+        plain = self.tuning.to_dict()
+        if self.tuning.search is not None:
+            for part in ("evaluators", "guards"):
+                specs = getattr(self.tuning.search, part)
+                plain["search"][part] = {n: _component(spec) for n, spec in specs.items()}
+            plain["search"]["space"] = dict(self.generator.get("search") or {})
+        if self.stand_in is not None:
+            plain["stand_in_table"] = table_identity(self.stand_in)
+        return plain
 
     def _named_split(self) -> Any:
         return (self.dataset.get("splits") or {}).get(self.scenario.get("split"))
+
+    @property
+    def seconds(self) -> float | None:
+        """The most wall time that its process may take: for the stages, and for a search."""
+        limit, search = self.limits["seconds"], self.tuning.search
+        return limit if limit is None or search is None else limit + search.seconds
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether the trials of a search, and the fit after it, divide the budget."""
+        return self.tuning.how == "charged" and self.budget.is_private
 
     @property
     def handed(self) -> Budget:
@@ -126,7 +146,7 @@ class Cell:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the cell as plain values, for another process."""
-        plain = {"budget": asdict(self.budget), "tuning": asdict(self.tuning)}
+        plain = {"budget": asdict(self.budget), "tuning": self.tuning.to_dict()}
         return {**vars_of(self), **plain}
 
     @classmethod
@@ -134,7 +154,7 @@ class Cell:
         """Undo ``to_dict``, also after a way through JSON."""
         budget = dict(values["budget"])
         budget["epsilon"] = float(budget["epsilon"])
-        tuning = Tuning(**values["tuning"])
+        tuning = Tuning.of(values["tuning"])
         return cls(**{**values, "budget": Budget(**budget), "tuning": tuning})
 
 
@@ -146,6 +166,16 @@ def vars_of(cell: Cell) -> dict[str, Any]:
 def record_key(cell_key: str, evaluation: Mapping[str, Any]) -> str:
     """Name the record of a cell under an evaluation."""
     return digest({"cell": cell_key, "evaluation": evaluation})
+
+
+def table_identity(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what determines a dataset's rows and Schema."""
+    return {
+        "sha256": dataset["pins"]["sha256"],
+        "schema_sha256": schema_digest(dataset),
+        "rows": dataset.get("rows"),
+        "duplicates": dataset.get("duplicates") or "together",
+    }
 
 
 _SCHEMA_DIGESTS: dict[int, tuple[Mapping[str, Any], str]] = {}

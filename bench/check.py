@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 
 from . import claim, datasets, probes, process, targets
+from .answers import refusal, sort_values
 from .contracts import Budget, Measured
 from .schema import Schema
 from .splits import release_split
-from .stages import refusal, sort_values
 
 SECONDS = 60.0  # for one check
 SEED = 20260101

@@ -50,7 +50,7 @@ def account(generator: Any, budget: Budget, tuning: Tuning = UNTUNED) -> dict[st
     claimed = getattr(generator, "claimed_epsilon", None) if budget.is_private else None
 
     def of_all_trials(epsilon: float) -> float:
-        others = tuning.trials - 1
+        others = tuning.charged - 1
         return epsilon + others * max(epsilon, handed.epsilon) if others else epsilon
 
     return {

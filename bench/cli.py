@@ -23,6 +23,7 @@ examples:
   syntharena run -m generator=cart,independent dataset=adult privacy=none,eps1 seed=0,1,2
   syntharena run generator=cart dataset.path=my.csv dataset.target=y
   syntharena run generator._target_=mylab.gen.MyGen dataset=adult
+  syntharena tune generator=cart dataset=adult trials=30
   syntharena audit generator=mst dataset=three_bits privacy=eps1
   syntharena score --train a.csv --holdout b.csv --synthetic c.csv --html report.html
   syntharena leaderboard
@@ -141,7 +142,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.cfg:
         terminal.show_config(points[0].config)
         return 0
-    planner = plan.Planner()
+    planner = plan.Planner(options.config_dir)
     cells = planner.cells(points)
     for spec in planner.guessed:
         terminal.show_guess(spec)
@@ -162,6 +163,41 @@ def _run(options: argparse.Namespace) -> int:
     if progress.stopped:
         return 130
     return 0 if set(progress.counts) <= ENDED_WELL and not progress.missing else 1
+
+
+# tune
+
+SHORT = {"trials": "tuning.trials", "seconds": "tuning.search.seconds"}
+
+
+def _tune_verb(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        "tune",
+        _tune,
+        "search hyperparameters, then run the cells with them",
+        "  syntharena tune generator=cart dataset=adult trials=50\n"
+        "  syntharena tune generator=ctgan,tvae dataset=adult trials=30 seconds=3600\n"
+        "  syntharena tune generator=dpgan dataset=adult privacy=eps1 tuning.how=public \\\n"
+        "      tuning.stand_in=bank_marketing",
+    )
+    verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
+    verb.add_argument("--cfg", action="store_true", help="print the configuration and stop")
+    verb.add_argument("--quiet", action="store_true", help="show no progress")
+    text = "Hydra overrides; trials and seconds of each search"
+    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=text)
+    verb.set_defaults(multirun=True)
+
+
+def _tune(options: argparse.Namespace) -> int:
+    options.overrides = searching(options.overrides)
+    return _run(options)
+
+
+def searching(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides of ``run`` that those of ``tune`` stand for."""
+    parts = (line.partition("=") for line in overrides)
+    return ["tuning=optuna", *(f"{SHORT.get(key, key)}{sign}{value}" for key, sign, value in parts)]
 
 
 # audit
@@ -423,7 +459,7 @@ def _check(options: argparse.Namespace) -> int:
     from . import plan
 
     points = _points(options)
-    planner = plan.Planner()
+    planner = plan.Planner(options.config_dir)
     reports = [report for point in points for report in _findings(point.config, planner)]
     if not reports:
         raise ValueError("nothing to check: name generator=..., +evaluator=... or dataset=...")
@@ -543,6 +579,7 @@ def _mlflow(options: argparse.Namespace) -> int:
 
 VERBS = {
     "run": _run_verb,
+    "tune": _tune_verb,
     "audit": _audit_verb,
     "score": _score_verb,
     "leaderboard": _leaderboard_verb,

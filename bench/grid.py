@@ -237,10 +237,20 @@ def _newest(
 
 
 def setting_of(cell: Mapping[str, Any]) -> str:
-    """SHA-256 of what was fitted, whatever it is called: a generator and its share of a budget."""
-    trials = cell.get("tuning", {}).get("trials", 1)
-    share = {"trials": trials} if trials > 1 else {}  # each charged trial is handed as much less
-    return digest(cell["generator"] | share)
+    """SHA-256 of ``fitted``."""
+    return digest(fitted(cell))
+
+
+def fitted(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was fitted, whatever it is called: a generator, its share of a budget, a search.
+
+    Each of several charged trials is handed as much less.
+    """
+    tuning = cell.get("tuning", {})
+    found = {"search": tuning["search"]} if "search" in tuning else {}
+    if found or tuning.get("trials", 1) > 1:
+        found["trials"] = tuning["trials"]
+    return cell["generator"] | found
 
 
 def _arrange(cells: list[_Cell], metrics: dict[str, Mapping[str, Any]], pending: int) -> Grid:
@@ -309,7 +319,7 @@ def _tell_labels_apart(cells: Iterable[_Cell]) -> None:
     _tell_apart(
         cells,
         "generator",
-        _part("generator"),
+        lambda cell: fitted(cell.identity),
         _digest,
         lambda cell: (cell.scenario, cell.dataset, cell.budget, cell.seeds),
     )

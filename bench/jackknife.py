@@ -15,11 +15,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from .answers import metric_of
 from .content import keys, row_hashes
 from .contracts import Metric, Tables
 from .schema import Schema
 from .seeds import stream
-from .stages import metric_of
 
 GROUPS = 10
 T_QUANTILE = 2.2621571628  # of Student's t, 97.5 %, GROUPS - 1 degrees of freedom

@@ -8,20 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import targets
+from . import space, targets
 from .canonical import digest
 from .cells import Cell
-from .config import DEFAULT_PRESET, ConfigError, Plain, Point
+from .config import DEFAULT_PRESET, ConfigError, Plain, Point, all_options
 from .contracts import Budget
+from .names import UnknownName
 from .seeds import STAGES
 from .statuses import STATUSES
-from .tuning import Tuning
+from .tuning import Search, Tuning
 
 
 class Planner:
-    """Makes cells, reading each of the user's own tables once."""
+    """Makes cells, reading each of the user's own tables once.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    config_dir : path, optional
+        A folder with groups of the user's own, where a public stand-in may be described.
+    """
+
+    def __init__(self, config_dir: str | os.PathLike[str] | None = None) -> None:
+        self._config_dir = config_dir
         self._user_specs: dict[str, Plain] = {}
 
     def cells(self, points: Sequence[Point]) -> list[Cell]:
@@ -45,6 +53,7 @@ class Planner:
                 "an evaluator joins a run as +evaluator@evaluators.NAME=NAME, got +evaluator=NAME"
             )
         check_retry(config["retry"])
+        tuning = Tuning.of(config["tuning"])
         return Cell(
             scenario=config["scenario"],
             dataset=self.dataset(config["dataset"]),
@@ -54,8 +63,18 @@ class Planner:
             seeds=_seeds(config),
             label=_label(point),
             limits=_limits(config["limits"]),
-            tuning=Tuning(**config["tuning"]),
+            tuning=tuning,
+            stand_in=self._stand_in(tuning),
         )
+
+    def _stand_in(self, tuning: Tuning) -> Plain | None:
+        """Return the specification of the public table that a search reads."""
+        if tuning.search is None or tuning.stand_in is None:
+            return None
+        options = all_options("dataset", self._config_dir)
+        if tuning.stand_in not in options:
+            raise UnknownName("dataset", tuning.stand_in, options)
+        return options[tuning.stand_in]
 
     def dataset(self, dataset: Plain) -> Plain:
         """Return a dataset's specification, guessed where it is the user's own table."""
@@ -127,6 +146,8 @@ def _label(point: Point) -> str:
         for line in point.overrides
         if line.lstrip("+").startswith("generator.") and not _is_description(line)
     ]
+    if (point.config["tuning"] or {}).get("search"):
+        changed.append(f"tuned, {point.config['tuning']['trials']} trials")
     return f"{name} ({', '.join(changed)})" if changed else name
 
 
@@ -156,8 +177,11 @@ class Folders:
 
 def preload(cells: Sequence[Cell]) -> list[str]:
     """Return the modules that the cells declare for import before they are forked."""
+    searches = [cell.tuning.search for cell in cells if cell.tuning.search is not None]
     specs = [spec for cell in cells for spec in (cell.generator, *cell.evaluators.values())]
-    found = {}
+    parts = [part for search in searches for part in (search.evaluators, search.guards)]
+    specs += [spec for part in parts for spec in part.values()]
+    found = {"optuna": None} if searches else {}
     for spec in specs:
         module = spec["_target_"].rpartition(".")[0]
         if module.startswith("syntharena."):
@@ -173,3 +197,27 @@ def check_targets(cells: Sequence[Cell]) -> None:
     }
     for target, methods in sorted(wanted):
         targets.find(target, methods)
+    seen = set()
+    for cell in cells:
+        if cell.tuning.search is not None and (rule := digest(cell.identity["tuning"])) not in seen:
+            seen.add(rule)
+            _check_search(cell, cell.tuning.search)
+
+
+def _check_search(cell: Cell, search: Search) -> None:
+    """See that what a search maximises is declared, and that its space can be searched."""
+    from . import objective
+
+    scenario = cell.scenario["_target_"]
+    if not getattr(targets.find(scenario, ("run",)), "searches", False):
+        raise ConfigError(
+            f"{scenario} searches no hyperparameters; search with scenario=release, then set what "
+            "was chosen"
+        )
+    spec = cell.stand_in or cell.dataset
+    task = spec.get("task") if spec.get("target") else None
+    if cell.is_charged:
+        objective.check_counted(search, task)
+    else:
+        search.of_task(task, objective.declared(search))
+    space.parse(cell.generator.get("search") or {}, targets.arguments(cell.generator))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,7 @@ class Release:
         Whether rows that are equal in every column stay in one part; None: as the dataset says.
     """
 
+    searches: ClassVar[bool] = True  # hyperparameters may be searched: it fits once
     fractions: Mapping[str, float] = field(default_factory=dict)
     split: str = "random"
     duplicates: str | None = None

@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 
 from . import canonical, jackknife, targets
+from .answers import OUTCOME, ask, metric_of
 from .content import halves, keys, row_hashes
 from .contracts import Picture, Tables
 from .schema import Column, Schema
 from .score_tables import Given
 from .seeds import stream
-from .stages import OUTCOME, ask, metric_of
 from .verdict import INDEPENDENT, REAL_HOLDOUT, verdict
 
 BASELINES = {

@@ -8,19 +8,17 @@ finished.
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
-from . import claim, models, targets
+from . import claim, models, targets, trials
+from .answers import OUTCOME, ask, metric_of, refusal
 from .cells import Cell
-from .contracts import Budget, Measured, Metric, Tables
+from .contracts import Tables
 from .schema import Schema, SchemaError
 from .seeds import stream
 from .statuses import is_out_of_memory
@@ -28,9 +26,6 @@ from .store import Store, publish
 
 PROGRESS_SECONDS = 0.2  # training steps are reported no more often
 MODEL_SECONDS = 5.0  # a fit shorter than this is repeated rather than stored
-
-# What evaluators leave in a record: numbers, their 95 % intervals, reasons, declarations.
-OUTCOME = ("metrics", "intervals", "unavailable", "declared")
 
 Report = Callable[..., None]
 
@@ -57,14 +52,24 @@ class Stages:
         Where finished stages are looked up and kept.
     report : callable
         Called with keyword arguments: ``stage``, or ``step``, ``total`` and ``losses``.
+    stand_in : tuple of (Schema, DataFrame), optional
+        The public rows on which hyperparameters are searched instead of the cell's own.
     """
 
-    def __init__(self, cell: Cell, schema: Schema, store: Store, report: Report) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        schema: Schema,
+        store: Store,
+        report: Report,
+        stand_in: tuple[Schema, pd.DataFrame] | None = None,
+    ) -> None:
         self.cell = cell
         self.schema = schema
         self.result: dict[str, Any] = {"cost": {}}
         self._store = store
         self._report = report
+        self._stand_in = stand_in
         self._earlier = [r for r in store.of_cell(cell.key) if r["status"] == "ok"]
 
     @property
@@ -90,6 +95,9 @@ class Stages:
         generator = self.generator()
         if rows.empty:
             raise CellEnd("skipped", f"the split has no {self.fit_on} rows")
+        if self.cell.tuning.search is not None:
+            self._tune(rows)
+            generator = self.generator()
         generator = self._trained(generator, rows)
         table = self._sample(generator, n)
         sha256 = self.schema.digest(table)
@@ -133,7 +141,8 @@ class Stages:
 
     def build(self) -> Any:
         """Build the generator, whether it applies or not."""
-        return targets.build(self.cell.generator, ("fit", "sample"))
+        chosen = self.result.get("tuning", {}).get("chosen", {})
+        return targets.build({**self.cell.generator, **chosen}, ("fit", "sample"))
 
     def account(self, generator: Any) -> None:
         """Recompute what a fitted generator spent and hold it against the budget."""
@@ -173,7 +182,21 @@ class Stages:
 
         return progress
 
-    # Train and sample
+    # Tune, train and sample
+
+    def _tune(self, rows: pd.DataFrame) -> None:
+        """Choose the hyperparameters, unless that was done before."""
+        if not self.cell.generator.get("search"):
+            raise CellEnd("skipped", "it has nothing to search; run it with tuning=none")
+        key = self.cell.train_key
+        if (found := self._store.get_study(key)) is None:
+            schema, rows = self._stand_in or (self.schema, rows)
+            journal = self._store.journal_path(key)
+            found = trials.search(self.cell, schema, rows, journal, self.progress("tune"))
+            self._store.put_study(key, found)
+        self.result["tuning"] = found
+        for kind in ("seconds", "cpu_seconds"):
+            self.cost[f"tuning_{kind}"] = sum(trial[kind] for trial in found["trials"])
 
     def _finished_sample(self) -> pd.DataFrame | None:
         """Return the valid table that this cell has put out before, if there is one."""
@@ -182,7 +205,8 @@ class Stages:
                 continue
             table = self._stored_table(known["synthetic"]["sha256"])
             if table is not None:
-                self.result.update({k: known[k] for k in ("synthetic", "privacy")})
+                kept = ("synthetic", "privacy", "tuning")
+                self.result.update({k: known[k] for k in kept if k in known})
                 self.result["cost"] = dict(known["cost"])
                 return table
         return None
@@ -272,75 +296,6 @@ class Stages:
         except targets.TargetError as error:
             raise CellEnd("failed", f"evaluator {name!r}: {error}") from error
         return ask(name, evaluator, tables, self.schema, self.cell.seeds["evaluate"])
-
-
-def refusal(generator: Any, schema: Schema, budget: Budget) -> str | None:
-    """Say why a generator does not run on cells with this Schema and budget, or return None."""
-    if hasattr(generator, "skip") and (reason := generator.skip(schema, budget)):
-        return reason
-    if budget.is_private and not hasattr(type(generator), "ledger"):
-        return "it declares no ledger, so no finite epsilon can be checked"
-    return None
-
-
-def ask(
-    name: str, evaluator: Any, tables: Tables, schema: Schema, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Ask an evaluator and sort what it returns; one that raises costs its own metrics only."""
-    rng = stream(seed, "evaluate", name)
-    try:
-        values = evaluator.evaluate(tables, schema=schema, rng=rng)
-    except Exception as error:
-        traceback.print_exc()
-        reason = f"the evaluator raised {type(error).__name__}: {error}"
-        values = {metric.name: reason for metric in evaluator.metrics}
-    return sort_values(name, evaluator.metrics, values)
-
-
-def sort_values(
-    evaluator: str, metrics: Sequence[Metric], values: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Sort an evaluator's values into numbers and reasons, by its declarations.
-
-    A value outside its declared range, a NaN, a missing or an undeclared one becomes a reason: no
-    number that an evaluator did not promise ever reaches a board.
-    """
-    declared = {metric.name: metric for metric in metrics}
-    numbers: dict[str, float] = {}
-    intervals: dict[str, list[float]] = {}
-    reasons: dict[str, str] = {}
-    for key, given in values.items():
-        metric = declared.get(metric_of(key))
-        value = given.value if isinstance(given, Measured) else given
-        if metric is None:
-            reasons[key] = "the evaluator returned it without declaring it"
-        elif isinstance(value, str):
-            reasons[key] = value
-        elif not metric.holds(float(value)):
-            reasons[key] = f"{value!r} lies outside [{metric.worst}, {metric.best}]"
-        elif isinstance(given, Measured) and not _is_interval(given):
-            reasons[key] = f"{value!r} is not within its interval [{given.low}, {given.high}]"
-        else:
-            numbers[key] = float(value)
-            if isinstance(given, Measured):
-                intervals[key] = [float(given.low), float(given.high)]
-    answered = {metric_of(key) for key in values}
-    reasons |= {name: "the evaluator returned nothing" for name in declared if name not in answered}
-    described = {
-        name: {**asdict(metric), "direction": metric.direction, "evaluator": evaluator}
-        for name, metric in declared.items()
-    }
-    return dict(zip(OUTCOME, (numbers, intervals, reasons, described), strict=True))
-
-
-def _is_interval(measured: Measured) -> bool:
-    finite = math.isfinite(measured.low) and math.isfinite(measured.high)
-    return finite and measured.low <= measured.value <= measured.high
-
-
-def metric_of(key: str) -> str:
-    """Return the declared name in ``name`` or ``name[label]``."""
-    return key.partition("[")[0]
 
 
 def _of_evaluator(record: Mapping[str, Any], evaluator: str) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@
     tables/ab/<content hash>.parquet          synthetic tables
     stages/<cell key>.json, <train key>.model what a cell that was cut short had finished
     stages/<train key>.checkpoint             where a training goes on that was cut short
+    studies/<train key>.journal, .json        the trials of a search as they end, and its choice
     datasets/<hash>.json                      the dataset specifications that records refer to
     metrics/<hash>.json                       the declarations of metrics that records refer to
     sweeps/<hash>.json                        which cells a sweep expects
@@ -33,7 +34,7 @@ from typing import Any
 import pandas as pd
 
 from .canonical import digest, digest_parsed, dumps, plain
-from .cells import Cell, in_order, record_key
+from .cells import Cell, in_order, record_key, table_identity
 from .statuses import STATUSES
 
 FORMAT = 1
@@ -227,6 +228,24 @@ class Store:
         self.model_path(cell.train_key).unlink(missing_ok=True)
         self.checkpoint_path(cell.train_key).unlink(missing_ok=True)
 
+    # Searches for hyperparameters
+
+    def journal_path(self, train_key: str) -> Path:
+        """Where the trials of a search are kept as they end, in Optuna's form."""
+        return self.root / "studies" / f"{train_key}.journal"
+
+    def _study_path(self, train_key: str) -> Path:
+        return self.root / "studies" / f"{train_key}.json"
+
+    def put_study(self, train_key: str, study: Mapping[str, Any]) -> None:
+        """Keep what a search that has ended found; the first one stays."""
+        publish(self._study_path(train_key), dumps(seal(study), indent=1).encode())
+
+    def get_study(self, train_key: str) -> dict[str, Any] | None:
+        """Return what a search found that has ended."""
+        found = self._read(self._study_path(train_key))
+        return found and {name: value for name, value in found.items() if name != "sha256"}
+
     # Cells that are running now
 
     def claim(self, key: str) -> Claim:
@@ -246,7 +265,9 @@ class Store:
         path = self.root / "sweeps" / f"{digest([item['key'] for item in expected])}.json"
         if not path.exists():
             publish(path, dumps(seal({"expected": expected})).encode())
-        for name, spec in {digest(c.identity["dataset"]): c.dataset for c in cells}.items():
+        tables = {digest(cell.identity["dataset"]): cell.dataset for cell in cells}
+        tables |= {digest(table_identity(s)): s for c in cells if (s := c.stand_in) is not None}
+        for name, spec in tables.items():
             path = self.root / "datasets" / f"{name}.json"
             if not path.exists():
                 publish(path, dumps(seal({"dataset": in_order(spec)}), indent=1).encode())

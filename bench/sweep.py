@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from . import datasets, plan, targets
-from .cells import Cell
+from .cells import Cell, table_identity
 from .local import Event, Workplace
 from .seeds import stream
 from .store import Store
@@ -130,6 +130,9 @@ def check_data(cells: Sequence[Cell], place: Workplace) -> None:
         for cell in scenarios.values():
             scenario = targets.build(cell.scenario, ("parts", "run"))
             scenario.parts(dataset, stream(cell.seeds["split"], "split"))
+    public = {str(table_identity(s)): s for cell in cells if (s := cell.stand_in) is not None}
+    for spec in public.values():
+        datasets.load(spec, data_dir=place.data, cache_dir=place.cache)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Targets: from a ``_target_`` in a configuration to an object.
 
-A specification is a plain dict: ``_target_`` names the class, ``about`` describes it, every other
-key is an argument of its constructor.
+A specification is a plain dict: ``_target_`` names the class, ``about`` describes it, ``search``
+is what a search may choose (``space``), every other key is an argument of its constructor.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from typing import Any
+
+NO_ARGUMENTS = ("_target_", "about", "search")
 
 
 class TargetError(ValueError):
@@ -43,8 +45,8 @@ def find(target: str, methods: tuple[str, ...]) -> type:
 
 
 def arguments(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the constructor's arguments: all of ``spec`` but ``_target_`` and ``about``."""
-    return {key: value for key, value in spec.items() if key not in ("_target_", "about")}
+    """Return the constructor's arguments: all of ``spec`` but ``NO_ARGUMENTS``."""
+    return {key: value for key, value in spec.items() if key not in NO_ARGUMENTS}
 
 
 def build(spec: Mapping[str, Any], methods: tuple[str, ...]) -> Any:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .canonical import dumps
+
 if TYPE_CHECKING:
     from .cells import Cell
     from .check import Finding
@@ -87,8 +89,23 @@ def show_end(progress: Progress, cells: Sequence[Cell], store: Store) -> None:
     keys = {cell.record_key for cell in cells}
     records = [record for record in map(store.get, cells) if record is not None]
     expected = [item for item in store.expected() if item["key"] in keys]
+    show_searches([record for record in records if record.get("tuning")])
     if records:
         show_leaderboard(records, expected, store.root / "leaderboard")
+
+
+def show_searches(records: Sequence[Mapping[str, Any]]) -> None:
+    """Say what searches for hyperparameters chose, as settings that can be run again."""
+    from .study import summary
+
+    for record in records[:SHOWN]:
+        names, seed = record["names"], record["cell"]["seeds"]["train"]
+        title = f"{names['dataset']} {names['generator']} seed={seed}"
+        say(printable(f"{title}: {summary(record['tuning'], record['cost'])}"))
+        settings = (f"generator.{k}={dumps(v)}" for k, v in record["tuning"]["chosen"].items())
+        say(printable(f"    {' '.join(settings)}"))
+    if len(records) > SHOWN:
+        say(f"... and {len(records) - SHOWN} more searches; every record holds its own")
 
 
 def show_leaderboard(

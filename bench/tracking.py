@@ -1,6 +1,7 @@
 """MLflow: a live view of what runs, and a copy of what the Store holds.
 
-A cell is a parent run with the child runs ``train``, ``sample`` and ``evaluate``. One thread of the
+A cell is a parent run with the child runs ``tune`` (after a search), ``train``, ``sample`` and
+``evaluate``. One thread of the
 launching process writes them all, so any number of workers lose nothing and no two processes write
 one database. The Store stays the truth: a tracker that fails says so once and the sweep goes on;
 ``rebuild`` makes the whole database again from the Store.
@@ -28,7 +29,7 @@ from .sweep import Progress
 
 KEY_TAG = "syntharena.key"
 KIND_TAG = "syntharena.kind"  # cell, stage or sweep
-STAGES = {"train": "fit", "sample": "sample", "evaluate": "evaluate"}
+STAGES = {"tune": "tuning", "train": "fit", "sample": "sample", "evaluate": "evaluate"}
 SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./: ")
 TEXT_LIMIT = 500  # characters of a parameter or tag
 BATCH = {"metrics": 1000, "params": 100}  # what MLflow takes in one call
@@ -178,6 +179,8 @@ class _Log:
             self._open_stage(runs, message["stage"], time.time())
         if "step" in message and "train" in runs:
             self._batch(runs["train"], message["losses"], {}, step=message["step"])
+        elif "step" in message and "tune" in runs:
+            self._batch(runs["tune"], message["losses"], {}, step=message["step"])
 
     def _open_stage(self, runs: dict[str, str], stage: str, started: float) -> None:
         if stage not in runs:
@@ -196,6 +199,8 @@ class _Log:
             self.open(key, record, record["started"])
         runs = self._open.pop(key)
         self._stages(runs, record)
+        if (found := record.get("tuning")) is not None:
+            self._search(runs["tune"], found)
         parent = runs[""]
         self._batch(parent, record["metrics"], {}, _outcome_tags(record))
         self._client.log_text(parent, dumps(record, indent=1), "record.json")
@@ -221,6 +226,16 @@ class _Log:
             self._client.set_terminated(
                 runs[stage], "FINISHED" if done else "FAILED", _milliseconds(clock)
             )
+
+    def _search(self, run: str, found: Mapping[str, Any]) -> None:
+        """Write what a search found: its choice, each trial's value, and all of it as a file."""
+        for number, trial in enumerate(found["trials"]):
+            values = {"value": trial["value"], **trial["metrics"]}
+            known = {name: value for name, value in values.items() if value is not None}
+            self._batch(run, {f"trial.{name}": v for name, v in known.items()}, {}, step=number)
+        ends = {name: found[name] for name in ("best", "default") if found[name] is not None}
+        self._batch(run, ends, {f"chosen.{name}": v for name, v in found["chosen"].items()})
+        self._client.log_text(run, dumps(found, indent=1), "search.json")
 
     def _batch(
         self,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .answers import metric_of
 from .cells import Cell, schema_digest
 from .contracts import Budget
 from .seeds import STAGES
-from .stages import metric_of
 from .store import Store
 from .tuning import Tuning
 from .worker import Worker
@@ -48,11 +48,14 @@ def cell_of(record: Mapping[str, Any], store: Store) -> Cell:
             "verify records in the folder that the sweep wrote"
         )
     about = {"name": record["names"]["generator"], "reference": record["reference"]}
+    generator = _spec(identity["generator"], about | {"fit_on": identity["generator"]["fit_on"]})
+    if (space := identity.get("tuning", {}).get("search", {}).get("space")) is not None:
+        generator["search"] = space
     budget = {**identity["budget"], "epsilon": float(identity["budget"]["epsilon"])}
     return Cell(
         scenario=_spec(identity["scenario"], {"name": record["names"]["scenario"]}),
         dataset={**dataset, "rows": identity["dataset"]["rows"]},
-        generator=_spec(identity["generator"], about | {"fit_on": identity["generator"]["fit_on"]}),
+        generator=generator,
         evaluators={
             name: _spec(component, {})
             for name, component in record["evaluation"]["evaluators"].items()
@@ -60,13 +63,25 @@ def cell_of(record: Mapping[str, Any], store: Store) -> Cell:
         budget=Budget(**budget),
         seeds={**identity["seeds"], STAGES[-1]: record["evaluation"]["seed"]},
         label=record["names"]["generator"],
-        tuning=Tuning(**identity.get("tuning", {})),
+        **_searched(identity, store),
         limits={
             "seconds": None,
             "memory_mib": None,
             "threads": record["environment"]["threads"],
         },
     )
+
+
+def _searched(identity: Mapping[str, Any], store: Store) -> dict[str, Any]:
+    """Return what a record says of how hyperparameters are chosen, as fields of its cell."""
+    plain = dict(identity.get("tuning", {}))
+    table = plain.pop("stand_in_table", None)
+    if (search := plain.get("search")) is not None:
+        rule = {key: value for key, value in search.items() if key != "space"}
+        for part in ("evaluators", "guards"):
+            rule[part] = {name: _spec(known, {}) for name, known in search[part].items()}
+        plain["search"] = rule
+    return {"tuning": Tuning.of(plain), "stand_in": table and store.dataset(table)}
 
 
 def _spec(component: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,6 +99,8 @@ def verify(
 ) -> Verdict:
     """Execute a record's cell in a fresh Store and compare the table's hash and every metric.
 
+    A search is not run again: its choice is taken from the record, as from a search that has ended.
+
     Raises
     ------
     ValueError
@@ -93,7 +110,10 @@ def verify(
     if cell.record_key != record["key"]:
         return Verdict(record["key"], "different", ("the code under these names has changed",))
     with tempfile.TemporaryDirectory() as folder:
-        again = Worker(Store(folder), data_dir, cache_dir).run(cell)
+        fresh = Store(folder)
+        if (study := record.get("tuning")) is not None:
+            fresh.put_study(cell.train_key, study)
+        again = Worker(fresh, data_dir, cache_dir).run(cell)
     assert again is not None  # nobody can have stopped it
     if again["stage"] == "load" != record["stage"]:
         raise ValueError(again["reason"])

@@ -87,6 +87,7 @@ class Bars(Silent):
             console=Console(stderr=True),
         )
         self._rows: dict[str, Any] = {}
+        self._stages: dict[str, str] = {}
         self._total = self._bars.add_task(
             "cells",
             total=len(progress.cells),
@@ -108,7 +109,7 @@ class Bars(Silent):
                 self._rows[cell.record_key],
                 completed=message["step"],
                 total=message["total"],
-                note=f"train {losses}",
+                note=f"{self._stages[cell.record_key]} {losses}",
             )
         elif "done" in event:
             end = event["done"]
@@ -124,6 +125,7 @@ class Bars(Silent):
         if cell.record_key in self._rows:
             self._bars.remove_task(self._rows[cell.record_key])
         self._rows[cell.record_key] = self._bars.add_task(describe(cell), total=None, note=stage)
+        self._stages[cell.record_key] = stage
 
     def close(self) -> None:
         """Leave the last state on the screen."""

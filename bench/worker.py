@@ -24,13 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from . import datasets, environment, process, targets
-from .cells import Cell
+from .answers import OUTCOME
+from .cells import Cell, table_identity
 from .seeds import stream
-from .stages import OUTCOME, CellEnd, Stages
+from .stages import CellEnd, Stages
 from .statuses import ENDED_WELL, is_out_of_memory
 from .store import Store
 
 REASON_CHARACTERS = 500
+SEARCH_LOOKS = 3  # at the memory of a search: a trial that swells ends before its cell does
 KEPT_TABLES = 2  # datasets and splits a worker holds at once
 PRELOAD = ("pyarrow.parquet", "traceback")  # what every cell needs, beside what its parts declare
 
@@ -86,7 +88,12 @@ class Worker:
             stop = stopped()
             return bool(stop)
 
-        limits = process.Limits(cell.limits["seconds"], cell.limits["memory_mib"], self._cpus)
+        limits = process.Limits(
+            cell.seconds,
+            cell.limits["memory_mib"],
+            self._cpus,
+            looks=1 if cell.tuning.search is None else SEARCH_LOOKS,
+        )
         try:
             task = self._task(cell)
         except Exception as error:
@@ -108,20 +115,23 @@ class Worker:
 
     def _task(self, cell: Cell):
         scenario = targets.build(cell.scenario, ("parts", "run"))
-        dataset = self._dataset(cell)
+        dataset = self._dataset(cell.dataset)
         parts = self._parts(cell, scenario, dataset)
+        stand_in = None
+        if cell.stand_in is not None:
+            public = self._dataset(cell.stand_in)
+            stand_in = public.schema, public.table
 
         def task(report: process.Report) -> None:
-            stages = Stages(cell, dataset.schema, self.store, report)
+            stages = Stages(cell, dataset.schema, self.store, report, stand_in)
             report(end=_run(lambda: scenario.run(parts, stages)), result=stages.result)
 
         return task
 
-    def _dataset(self, cell: Cell) -> datasets.Dataset:
-        identity = cell.identity["dataset"]
-        key = ("dataset", *map(str, identity.values()))
+    def _dataset(self, spec: Mapping[str, Any]) -> datasets.Dataset:
+        key = ("dataset", *map(str, table_identity(spec).values()), str(spec.get("splits")))
         load = functools.partial(
-            datasets.load, cell.dataset, data_dir=self._data_dir, cache_dir=self._cache_dir
+            datasets.load, spec, data_dir=self._data_dir, cache_dir=self._cache_dir
         )
         return self._hold(key, load)
 
@@ -164,7 +174,7 @@ def make_record(
         **end,
         "synthetic": result.get("synthetic"),
         "privacy": result.get("privacy"),
-        **({"audit": result["audit"]} if "audit" in result else {}),
+        **{part: result[part] for part in ("audit", "tuning") if part in result},
         **{kind: result.get(kind, {}) for kind in OUTCOME},
         "cost": result.get("cost", {}) | {"tree_peak_rss_mib": outcome.peak_rss_mib},
         "environment": environment.describe() | {"threads": cell.limits["threads"]},

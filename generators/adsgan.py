@@ -29,7 +29,7 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, draw_in_passes
-from .networks.training import Network, device_of, initialised, seeded, train
+from .networks.training import Network, device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import Blocks, chunks
 from .views.mixed import Mixed
@@ -73,6 +73,8 @@ class AdsGan(Network):
     device : {"auto", "cpu", "cuda"}
         Where it is trained; rows are drawn on the CPU.
     """
+
+    drawn_on = "cpu"
 
     def __init__(
         self,
@@ -153,8 +155,7 @@ class AdsGan(Network):
             return {"critic": critic_loss, "distance": apart}
 
         parts = {**pair.parts, "draws": draws}
-        train(step, self.steps, parts, progress=self.progress, checkpoint=self.checkpoint)
-        self.networks_ = {"generator": pair.average.kept.cpu(), "critic": pair.critic.cpu()}
+        self._learn(step, self.steps, parts, pair.learned)
 
     def _tensors(self, device: str) -> tuple[Tensor, Tensor]:
         """Return the places and the scaled numbers of the training rows."""

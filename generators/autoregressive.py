@@ -33,7 +33,7 @@ from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, fixed_columns
 from .networks.learning import steps_of
-from .networks.training import Batches, Network, device_of, initialised, seeded, train
+from .networks.training import Batches, Network, device_of, initialised, seeded
 from .views.subcolumns import UNKNOWN, SubColumns
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Autoregressive(Network):
         if len(self.varied_):
             codes = self.sub_columns_.codes({name: train[name] for name in schema.names})
             codes = codes[:, self.varied_]
-            self.networks_ = {"any order": self._trained(torch.from_numpy(codes), rng)}
+            self._train(torch.from_numpy(codes), rng)
         return self
 
     def _check(self, train: pd.DataFrame) -> None:
@@ -122,7 +122,7 @@ class Autoregressive(Network):
             raise ValueError(f"learning_rate must be > 0, got {self.learning_rate!r}")
         check_rows(train)
 
-    def _trained(self, codes: Tensor, rng: np.random.Generator) -> AnyOrder:
+    def _train(self, codes: Tensor, rng: np.random.Generator) -> None:
         import torch
 
         from .networks.anyorder import AnyOrder
@@ -167,16 +167,13 @@ class Autoregressive(Network):
             "batches": batches,
             "patience": patience,
         }
-        train(
+        self._learn(
             step,
             total,
             parts,
-            progress=self.progress,
-            checkpoint=self.checkpoint,
+            lambda: {"any order": patience.best},
             until=lambda: patience.ended,
         )
-        patience.restore()
-        return network
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None

@@ -25,7 +25,7 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, column_values, fixed_columns
-from .networks.training import Network, device_of, initialised, seeded, train
+from .networks.training import Network, device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import chunks
 from .views.modes import ModeRows
@@ -75,6 +75,8 @@ class Ctgan(Network):
     device : {"auto", "cpu", "cuda"}
         Where it is trained; rows are drawn on the CPU.
     """
+
+    drawn_on = "cpu"
 
     def __init__(
         self,
@@ -172,9 +174,7 @@ class Ctgan(Network):
         wanted = max(self.epochs * max(len(places) // self.batch, 1), self.least_steps)
         total = min(wanted, self.most_steps or wanted)
         parts = {**pair.parts, "draws": draws}
-        train(step, total, parts, progress=self.progress, checkpoint=self.checkpoint)
-        kept = pair.average.kept.cpu().eval()
-        self.networks_ = {"generator": kept, "critic": pair.critic.cpu()}
+        self._learn(step, total, parts, pair.learned)
 
     def _adversaries(self, width: int, asks: int, rng: np.random.Generator) -> Adversaries:
         """Build generator and critic."""

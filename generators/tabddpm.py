@@ -26,7 +26,7 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, column_values, fixed_columns
-from .networks.training import Batches, Network, device_of, initialised, seeded, train
+from .networks.training import Batches, Network, device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import Blocks
 from .views.mixed import Mixed
@@ -35,7 +35,7 @@ from .views.scales import NormalScores
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .networks.ddpm import Denoiser, Process
+    from .networks.ddpm import Process
 
 CHUNK = 4096  # rows drawn at a time
 ENTRIES = 2**24  # of a tensor, most; rows of very many categories are taken in parts
@@ -111,7 +111,7 @@ class TabDdpm(Network):
         if scaled.shape[1] or sizes:
             places = codes + self.blocks_.starts[: len(sizes)]
             rows = [torch.from_numpy(part).to(self.device_) for part in (scaled, places, labels)]
-            self.networks_ = {"denoiser": self._trained(rows, rng)}
+            self._train(rows, rng)
         return self
 
     def _check(self) -> None:
@@ -139,7 +139,7 @@ class TabDdpm(Network):
             return np.zeros(len(codes), dtype=np.int64), codes
         return codes[:, self.label_], np.delete(codes, self.label_, axis=1)
 
-    def _trained(self, rows: Sequence[Tensor], rng: np.random.Generator) -> Denoiser:
+    def _train(self, rows: Sequence[Tensor], rng: np.random.Generator) -> None:
         import torch
 
         from .networks.ddpm import Denoiser
@@ -175,8 +175,7 @@ class TabDdpm(Network):
             return means
 
         parts = {"network": network, "adam": adam, "draws": draws, "batches": batches}
-        train(step, self.steps, parts, progress=self.progress, checkpoint=self.checkpoint)
-        return network
+        self._learn(step, self.steps, parts, lambda: {"denoiser": network})
 
     def _process(self) -> Process:
         import torch

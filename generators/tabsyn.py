@@ -32,12 +32,13 @@ from ..bench.schema import Schema
 from .common import check_at_least, check_rows
 from .networks.learning import Best, Falling, Learning, steps_of
 from .networks.training import Batches, Network, device_of, initialised, seeded
-from .networks.training import train as run
 from .selection import by_selection
 from .views.scaled import Scaled
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+    from .networks.latent_diffusion import Latents
 
     Rows = tuple[Tensor, Tensor]
 
@@ -101,6 +102,8 @@ class TabSyn(Network):
         Where it trains and draws; auto: a GPU where there is one.
     """
 
+    latents_: Latents
+
     def __init__(
         self,
         width: int = 4,
@@ -161,10 +164,12 @@ class TabSyn(Network):
             return second.step(number - first.total)
 
         parts = {"draws": draws, **first.parts, **second.parts}
-        total = first.total + second.total
-        run(step, total, parts, progress=self.progress, checkpoint=self.checkpoint)
-        self.networks_ = {"vae": first.best.kept, "diffusion": second.best.kept}
-        self.latents_, _ = Latents.of(first.best.kept, rows)
+
+        def learned() -> dict[str, Any]:
+            self.latents_, _ = Latents.of(first.best.kept, rows)
+            return {"vae": first.best.kept, "diffusion": second.best.kept}
+
+        self._learn(step, first.total + second.total, parts, learned)
         return self
 
     def _check(self) -> None:

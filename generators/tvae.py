@@ -18,7 +18,7 @@ import pandas as pd
 from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least
-from .networks.training import Batches, Network, device_of, initialised, seeded, train
+from .networks.training import Batches, Network, device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import chunks
 from .views.modes import ModeRows
@@ -56,6 +56,8 @@ class Tvae(Network):
     device : {"auto", "cpu", "cuda"}
         Where it is trained; rows are drawn on the CPU.
     """
+
+    drawn_on = "cpu"
 
     def __init__(
         self,
@@ -129,8 +131,7 @@ class Tvae(Network):
         wanted = max(self.epochs * batches.per_epoch, self.least_steps)
         total = min(wanted, self.most_steps or wanted)
         parts = {"network": network, "adam": adam, "draws": draws, "batches": batches}
-        train(step, total, parts, progress=self.progress, checkpoint=self.checkpoint)
-        self.networks_ = {"autoencoder": network.cpu()}
+        self._learn(step, total, parts, lambda: {"autoencoder": network})
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None

@@ -76,7 +76,9 @@ def test_commands_parse_and_make_configurations(page, reader):
         if words[0] != "syntharena":
             continue
         options = cli._parser().parse_args(words[1:])
-        if options.verb in ("run", "check"):
+        if options.verb == "tune":
+            options.overrides = cli.searching(options.overrides)
+        if options.verb in ("run", "tune", "check"):
             points = config.grid(
                 options.overrides, config_dir=options.config_dir, multirun=options.multirun
             )

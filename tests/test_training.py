@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from brief import GENERATORS
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from syntharena.bench import models
+from syntharena.bench import models, targets
 from syntharena.bench.contracts import Budget
 from syntharena.bench.probes import schemas, table
 from syntharena.bench.schema import Column, Schema
@@ -17,6 +18,11 @@ from syntharena.generators.views.mixed import Mixed
 from syntharena.generators.views.scales import NormalScores, Standard
 
 torch = pytest.importorskip("torch")
+LOOKED_AT = {
+    name: spec
+    for name, spec in GENERATORS.items()
+    if issubclass(targets.find(spec["_target_"], ()), training.Network)
+}
 
 
 class Killed(Exception):
@@ -47,8 +53,7 @@ class Tiny(training.Network):
             return {"loss": loss.mean()}
 
         parts = {"network": network, "adam": adam, "draws": draws, "batches": batches}
-        training.train(step, self.steps, parts, progress=self.progress, checkpoint=self.checkpoint)
-        self.networks_ = {"network": network}
+        self._learn(step, self.steps, parts, lambda: {"network": network})
         return self
 
 
@@ -172,3 +177,31 @@ def test_normal_scores_keep_the_shares_of_repeated_values():
     smooth = NormalScores.of(rng.normal(3, 2, size=(4000, 1)))
     points = np.array([[-3.0], [3.0], [6.0]])
     assert smooth.scaled(points)[:, 0] == pytest.approx(norm.ppf(norm.cdf([-3, 0, 1.5])), abs=0.15)
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_a_look_at_a_half_trained_generator_changes_nothing_of_it(name):
+    """Rows drawn meanwhile obey the Schema, and the fit ends as one that nobody looked at."""
+    schema = schemas()["mixed"]
+    rows = table(schema, 120, np.random.default_rng(0))
+    drawn = []
+
+    def fit(look):
+        spec = LOOKED_AT[name]
+        longer = {key: 60 for key in spec if key.endswith("steps") and key != "sampling_steps"}
+        longer |= {"epochs": 60} if "epochs" in spec else {}
+        generator = targets.build(spec | longer, ("fit", "sample"))
+
+        def progress(step, total, **losses):
+            if look and step < total:
+                generator.snapshot()
+                drawn.append(generator.sample(30, rng=np.random.default_rng(step)))
+
+        generator.progress = progress
+        generator.fit(rows, schema=schema, budget=Budget(), rng=np.random.default_rng(1))
+        return schema.digest(schema.conform(generator.sample(200, rng=np.random.default_rng(2))))
+
+    assert fit(look=True) == fit(look=False)
+    assert drawn
+    for made in drawn:
+        schema.conform(made, 30)

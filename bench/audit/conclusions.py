@@ -221,7 +221,7 @@ def _name(record: Mapping[str, Any]) -> str:
 
 def _handed(record: Mapping[str, Any]) -> Budget:
     """Return the budget of a single fit, which is what its audit judges."""
-    tuning = Tuning(**record["cell"].get("tuning", {}))
+    tuning = Tuning.of(record["cell"].get("tuning", {}))
     return tuning.handed(Budget(**record["cell"]["budget"]))
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ..answers import sort_values
 from ..contracts import Budget, Metric
 from ..seeds import stream
-from ..stages import CellEnd, Stages, sort_values
+from ..stages import CellEnd, Stages
 from . import one_run, pairs
 from .conclusions import conclude, conclude_guesses
 from .estimates import Estimate

@@ -16,7 +16,6 @@ from ..common import check_at_least, check_rows
 from ..views.scaled import Asked, Scaled
 from .learning import Average, Falling, Learning, steps_of
 from .training import Batches, Network, device_of, initialised, seeded
-from .training import train as run
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -161,8 +160,7 @@ class Denoising(Network):
             return {"numbers": of_numbers, "codes": of_codes}
 
         parts = {"learning": learning, "average": average, "draws": draws, "batches": batches}
-        run(step, total, parts, progress=self.progress, checkpoint=self.checkpoint)
-        self.networks_ = {"network": average.kept}
+        self._learn(step, total, parts, lambda: {"network": average.kept})
         return self
 
     def _rows(self, n: int, rng: np.random.Generator, asked: Asked | None = None) -> pd.DataFrame:

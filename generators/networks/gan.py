@@ -127,6 +127,10 @@ class Adversaries:
             "average": self.average,
         }
 
+    def learned(self) -> dict[str, nn.Module]:
+        """Return the networks, the generator as rows are drawn from it."""
+        return {"generator": self.average.kept.eval(), "critic": self.critic}
+
     def teach_critic(self, loss: Tensor) -> None:
         """Take a step of the critic down a loss."""
         follow(loss, self.critic, self._critic_steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +55,10 @@ class Patience:
         self._waited = 0 if loss < self._best.loss else self._waited + 1
         self._best.after_pass(loss)
 
-    def restore(self) -> None:
-        """Put the best weights back."""
-        self._network.load_state_dict(self._best.kept.state_dict())
+    @property
+    def best(self) -> nn.Module:
+        """The network with the best weights; with the present ones before the first look."""
+        return self._network if math.isinf(self._best.loss) else self._best.kept
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been seen."""

@@ -7,6 +7,7 @@ that was never cut short.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -36,7 +37,9 @@ def not_installed() -> str | None:
 class Network(NotPrivate):
     """What generators without a privacy mechanism have in common whose model is networks."""
 
+    drawn_on: str | None = None  # the device that draws rows; None: the one that trained
     networks_: dict[str, Any]
+    _learned: Callable[[], Mapping[str, Any]]  # while it is being trained
 
     def skip(self, schema: Schema, budget: Budget) -> str | None:
         """Say why a cell does not apply."""
@@ -46,6 +49,34 @@ class Network(NotPrivate):
     def parameters(self) -> int:
         """How many weights were learned."""
         return sum(p.numel() for net in self.networks_.values() for p in net.parameters())
+
+    def snapshot(self) -> None:
+        """Let ``sample`` draw from what was learned so far; to be called within ``progress``."""
+        self.networks_ = {
+            name: copy.deepcopy(network).to(self.drawn_on)
+            for name, network in self._learned().items()
+        }
+
+    def _learn(
+        self,
+        step: Callable[[int], Mapping[str, Tensor]],
+        total: int,
+        parts: Mapping[str, Any],
+        learned: Callable[[], Mapping[str, Any]],
+        until: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Train (``train``), and keep copies of the networks that ``learned`` returns."""
+        self._learned = learned
+        train(
+            step,
+            total,
+            parts,
+            progress=self.progress,
+            checkpoint=self.checkpoint,
+            until=until,
+        )
+        self.snapshot()
+        del self._learned
 
 
 def device_of(name: str) -> str:
