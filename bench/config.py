@@ -9,6 +9,7 @@ composed together. Nothing outside this module sees Hydra or OmegaConf.
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -145,6 +146,7 @@ class _Composer:
 
         self._extra = extra
         self._options: dict[str, list[str]] = {}
+        self._folders: list[str] = []  # the glob's patterns with a slash
         self._loader = GlobalHydra.instance().config_loader()
 
     def parse(self, overrides: Sequence[str]) -> list[Any]:
@@ -163,8 +165,7 @@ class _Composer:
         group = override.key_or_group
         if not (valid := self.options(group)):
             return
-        values = override.sweep_string_iterator() if override.is_sweep_override() else None
-        names = list(values) if values is not None else [override.value()]
+        names = self._listed(override) if override.is_sweep_override() else [override.value()]
         for name in names:
             for part in name if isinstance(name, list) else [name]:
                 if part is None or str(part) in [*valid, "null"]:
@@ -173,8 +174,19 @@ class _Composer:
                     raise UnknownName(group, str(part), [*valid, *nested])
 
     def get_group_options(self, group_name: str, **_: Any) -> list[str]:
-        """Answer Hydra's parser, which asks for the options that a glob matches."""
-        return self.options(group_name)
+        """Answer Hydra's parser, which asks for the options that a glob may match."""
+        nested = self._nested(group_name) if self._folders else ()
+        return [
+            *self.options(group_name),
+            *(n for n in nested if any(fnmatch.fnmatch(n, f) for f in self._folders)),
+        ]
+
+    def _listed(self, override: Any) -> list[str]:
+        """Return the values of a sweep; options in folders only where a glob has a slash."""
+        self._folders = [p for p in getattr(override.value(), "include", ()) if "/" in p]
+        if not (found := list(override.sweep_string_iterator())):
+            raise ConfigError(f"{override.input_line!r} matches nothing; see syntharena list")
+        return found
 
     def options(self, group: str) -> list[str]:
         """Return the options of a group, sorted; none for what is no group."""
@@ -197,7 +209,7 @@ class _Composer:
         key = override.get_key_element()
         if not override.is_discrete_sweep():
             raise ConfigError(f"a grid needs listed values, got {override.input_line!r}")
-        lines = tuple(f"{key}={value}" for value in override.sweep_string_iterator())
+        lines = tuple(f"{key}={value}" for value in self._listed(override))
         values = tuple(parsed.value() for parsed in self.parse(lines))
         return _Sweep(key, lines, values, bool(self.options(override.key_or_group)))
 

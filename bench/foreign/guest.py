@@ -23,7 +23,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +117,8 @@ class _Guest:
 
     def _learned(self) -> tuple[dict[str, Any], bytes | None]:
         """Return what a fitted generator says of itself."""
-        ledger = [
-            asdict(e) if is_dataclass(e) else dict(e) for e in _get(self._object, "ledger", ())
-        ]  # type: ignore[arg-type]
+        events: Any = _get(self._object, "ledger", ())
+        ledger = [dict(e) if isinstance(e, Mapping) else asdict(e) for e in events]
         said: dict[str, Any] = {"ledger": ledger}
         for name in ("claimed_epsilon", "parameters", "trace"):
             if (value := _get(self._object, name, None)) is not None:

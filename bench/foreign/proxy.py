@@ -130,6 +130,11 @@ class ForeignGenerator:
         self.used: dict[str, float] = {}
         self._show_members()
 
+    # Of one that was unpickled.
+    _environment: Environment
+    _made_of: Any
+    _kept: bytes
+
     def _show_members(self) -> None:
         """Have the optional members that the class has, which are looked for by their names."""
         for name in ("checkpoint", "watched"):

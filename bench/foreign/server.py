@@ -74,7 +74,8 @@ def main() -> None:
             loaded = True
         if os.fork() == 0:
             channel.close()
-            _keep(*descriptors, json.loads(message))
+            conversation, log = descriptors
+            _keep(conversation, log, json.loads(message))
         for descriptor in descriptors:
             os.close(descriptor)
         with contextlib.suppress(ChildProcessError):  # collect the keepers that have ended

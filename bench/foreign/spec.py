@@ -90,7 +90,8 @@ class Environment:
         if not isinstance(wanted, Mapping):
             raise EnvironmentSpecError(f"environment must be a mapping, got {wanted!r}")
         if (known := wanted.get(RESOLVED)) is not None:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
+            fields: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
+            return cls(**fields)
         return _read(wanted)
 
     @classmethod

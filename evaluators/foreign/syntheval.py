@@ -114,11 +114,11 @@ class SynthEvalMetrics:
         """Return the normalised values; a reason for what SynthEval does not give."""
         if reason := tables.lacking("train", "holdout", "synthetic"):
             return dict.fromkeys((metric.name for metric in self.metrics), reason)
-        sides = [
+        train, holdout, synthetic = (
             _plain(self._drawn(table, rng), schema)
             for table in (tables.train, tables.holdout, tables.synthetic)
-        ]
-        given = _values(*sides, schema)
+        )
+        given = _values(train, holdout, synthetic, schema)
         return {
             metric.name: given.get(
                 metric.name.removeprefix("syntheval_").removesuffix("_score"),
@@ -152,9 +152,9 @@ def _plain(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 def _values(
     train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema
 ) -> Mapping[str, float | str]:
-    from syntheval import SynthEval
+    from syntheval import SynthEval  # pyright: ignore
 
-    discrete = [name for name in train if train[name].dtype == object]
+    discrete = [name for name in train if not pd.api.types.is_numeric_dtype(train[name])]
     target = schema.names.index(schema.target) if schema.target is not None else None
     asked = dict(ASKED)
     if schema.task in ("binary", "multiclass"):

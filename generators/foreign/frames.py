@@ -14,7 +14,6 @@ else: a category that does not exist, or a number that must not be missing, make
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -155,7 +154,7 @@ def _discrete(series: pd.Series, column: Column) -> pd.Series:
     """Return texts as a discrete column; texts that are no categories stay what they are."""
     texts = series.astype(object).where(series.notna(), None)
     codes = {category: code for code, category in enumerate(column.categories)}
-    known: Mapping[Any, int] = {**codes, MISSING: -1, None: -1} if column.missing else codes
+    known: dict[Any, int] = {**codes, MISSING: -1, None: -1} if column.missing else {**codes}
     found = [known.get(None if text is None else str(text), -2) for text in texts]
     if -2 in found:
         return pd.Series([None if t in (None, MISSING) else str(t) for t in texts], dtype=object)

@@ -4,6 +4,7 @@ GReaT continues a pretrained model, which nobody downloads here: ``weights`` is 
 one, and without it the cell is skipped. REaLTabFormer trains its own from the beginning.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import tempfile

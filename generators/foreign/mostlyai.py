@@ -1,9 +1,11 @@
 """The engine of MOSTLY AI: TabularARGN, an auto-regressive network over encoded columns.
 
 Its protection of rare values and its differentially private training read the rows with budgets of
-their own and state no mechanism, so a finite epsilon is refused.
+their own and state no mechanism, so a finite epsilon is refused. A category that it protects is
+replaced by others, since its own word for it is in no Schema.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import numpy as np
@@ -49,4 +51,4 @@ class TabularArgn(Adapter):
         from mostlyai import engine
 
         engine.set_random_state(seed_of(rng))
-        return self.model_.sample(n)
+        return self.model_.sample(n, rare_category_replacement_method="SAMPLE")

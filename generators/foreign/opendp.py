@@ -1,15 +1,16 @@
 """OpenDP's synthetic data: a contingency table with public keys, measured by MST or AIM.
 
 The library measures under a filter in rho of zero-concentrated privacy and raises rather than
-exceed it. Its shares of two thirds of all rho add up to more than it by rounding, and it then stops
-half way; so rho is the first below the largest that implies the budget which it takes, in steps of
-the fourth digit. Noise comes from the operating system and takes no seed, so a fit cannot be
-repeated.
+exceed it. It divides what is left by the number of selections and lowers each share by one float,
+which is too little: from 20 columns on the shares always add up to more than the whole, and MST
+stops half way. So shares are lowered by 1e-12 of themselves; the filter still judges the sum. Noise
+comes from the operating system and takes no seed, so a fit cannot be repeated.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
-import math
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ from ...bench.contracts import Budget
 from .coded import CodedAdapter, largest_rho, zcdp_event
 from .common import in_batches, seed_of
 
-TRIES = 8  # steps of rho
+STEP = 1e-12  # what a share is lowered by, relative
 
 
 class OpenDp(CodedAdapter):
@@ -48,16 +49,8 @@ class OpenDp(CodedAdapter):
 
     def learn(self, table: pd.DataFrame, budget: Budget, rng: np.random.Generator) -> None:
         """Measure the table; only the model is kept, which can be pickled."""
-        from opendp.mod import OpenDPException
-
-        rhos = steps_below(largest_rho(budget))
-        for rho in rhos:
-            try:
-                self.model_ = self._measured(table, rho).model
-                break
-            except OpenDPException as error:
-                if "insufficient budget" not in str(error) or rho == rhos[-1]:
-                    raise
+        rho = largest_rho(budget)
+        self.model_ = self._measured(table, rho).model
         self.ledger = (zcdp_event(rho, f"all of {self.algorithm}, by OpenDP's accounting"),)
 
     def _measured(self, table: pd.DataFrame, rho: float) -> Any:
@@ -65,6 +58,8 @@ class OpenDp(CodedAdapter):
         import polars as pl
 
         dp.enable_features("contrib")
+        for part in ("_mst", "_table"):
+            importlib.import_module(f"opendp.extras.mbi.{part}").prior = lowered
         context = dp.Context.compositor(
             data=pl.from_pandas(table).lazy(),
             privacy_unit=dp.unit_of(contributions=1),
@@ -84,12 +79,12 @@ class OpenDp(CodedAdapter):
         def known(short: int) -> pd.DataFrame:
             drawn = self.model_.synthetic_data(rows=short)
             codes = drawn.df if hasattr(drawn, "df") else pd.DataFrame(drawn.to_dict())
-            return codes.loc[(codes[list(sizes)] < pd.Series(sizes)).all(axis=1), list(sizes)]
+            codes = codes[list(sizes)]
+            return codes[(codes < pd.Series(sizes)).all(axis=1)]
 
         return in_batches(known, n)
 
 
-def steps_below(rho: float) -> list[float]:
-    """Return the numbers of four digits below ``rho``, largest first, as many as are tried."""
-    digit = 10.0 ** (math.floor(math.log10(rho)) - 3)
-    return [round((math.floor(rho / digit) - step) * digit, 12) for step in range(TRIES)]
+def lowered(share: float) -> float:
+    """Return a share that is less by more than what a sum of many of them is rounded up by."""
+    return share * (1 - STEP)

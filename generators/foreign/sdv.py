@@ -5,6 +5,7 @@ every ``sample`` of a fitted synthesizer from a seed of its own, and goes on fro
 call; here it starts from the seed of the cell, through a method that is not part of its interface.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import warnings

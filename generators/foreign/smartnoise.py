@@ -6,6 +6,7 @@ epsilon is refused; without a budget a method runs at the epsilon among its argu
 nothing.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -9,11 +9,13 @@ rows. So its private plugins are refused at a finite epsilon; without one they r
 among their arguments, and claim nothing.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 import tempfile
 from collections.abc import Mapping
