@@ -135,6 +135,17 @@ def test_glob_names_every_option(config_dir):
     assert [p.choices["dataset"] for p in points] == ["left"]
 
 
+def test_glob_reaches_into_a_folder_where_it_says_so():
+    def chosen(glob):
+        points = config.grid([f"generator=glob({glob})", "dataset=adult"], multirun=True)
+        return [point.choices["generator"] for point in points]
+
+    assert "sdv/tvae" not in chosen("*")
+    assert chosen("sdv/*an") == ["sdv/copulagan", "sdv/ctgan"]
+    with pytest.raises(config.ConfigError, match=r"matches nothing; see syntharena list"):
+        chosen("sdv/nothing*")
+
+
 def test_the_environment_is_never_resolved(config_dir, monkeypatch):
     monkeypatch.setenv("SECRET", "hunter2")
     (point,) = config.grid(

@@ -48,7 +48,7 @@ class TabularArgn(Adapter):
 
     def draw(self, n: int, rng: np.random.Generator) -> pd.DataFrame:
         """Draw rows."""
-        from mostlyai import engine
+        from mostlyai import engine  # pyright: ignore
 
         engine.set_random_state(seed_of(rng))
         return self.model_.sample(n, rare_category_replacement_method="SAMPLE")

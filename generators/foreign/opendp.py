@@ -59,7 +59,8 @@ class OpenDp(CodedAdapter):
 
         dp.enable_features("contrib")
         for part in ("_mst", "_table"):
-            importlib.import_module(f"opendp.extras.mbi.{part}").prior = lowered
+            module: Any = importlib.import_module(f"opendp.extras.mbi.{part}")
+            module.prior = lowered
         context = dp.Context.compositor(
             data=pl.from_pandas(table).lazy(),
             privacy_unit=dp.unit_of(contributions=1),
