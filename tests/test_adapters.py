@@ -38,7 +38,6 @@ CHECKED = (
     "sdv/tvae",
     "synthcity/bayesian_network",
     "synthcity/ddpm",
-    "mostlyai/tabular_argn",
 )
 TINY_MODEL = """\
 import sys
