@@ -21,15 +21,15 @@ measure of identifiability (evaluator ``identifiability``). Choices where the pa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, draw_in_passes
-from .networks.training import Network, device_of, initialised, seeded
+from .networks.network import Course, Network, Start
+from .networks.training import device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import Blocks, chunks
 from .views.mixed import Mixed
@@ -37,8 +37,10 @@ from .views.scales import Range, Ranks
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+    from torch.nn import Module
 
-    from .networks.gan import Adversaries
+    from .networks.critic import Critic
+    from .networks.seeds import Seeds
 
 SCALES: dict[str, type[Ranks | Range]] = {"ranks": Ranks, "range": Range}
 PENALTY = 10.0  # weight of the critic's gradients
@@ -98,10 +100,24 @@ class AdsGan(Network):
         self.average = average
         self.device = device
 
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Train generator and critic in turn."""
+    def _begin(self, train: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> Start:
+        """Scale rows, and build generator and critic."""
+        self._check()
+        check_rows(train)
+        self.mixed_ = Mixed.of(train, schema)
+        numbers, codes = self.mixed_.split(train)
+        self.scale_ = SCALES[self.scale].of(numbers)
+        scaled = self.scale_.scaled(numbers)
+        self.codes_ = codes.astype(np.int32)
+        self.scaled_ = np.nan_to_num(scaled, nan=MIDDLE).astype(np.float32)
+        device = device_of(self.device)
+        draws = seeded(rng, device)
+        rows, sizes = self._tensors(device), tuple(self.mixed_.sizes)
+        networks = self._networks(sum(sizes) + rows[1].shape[1], rng)
+        networks = {name: network.to(device) for name, network in networks.items()}
+        return Start(networks, rows, draws, alike=sizes)
+
+    def _check(self) -> None:
         for name in ("steps", "batch", "hidden", "noise"):
             check_at_least(name, getattr(self, name), 1)
         if not self.identifiability >= 0:
@@ -110,52 +126,6 @@ class AdsGan(Network):
             )
         if self.scale not in SCALES:
             raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}")
-        check_rows(train)
-        self.mixed_ = Mixed.of(train, schema)
-        numbers, codes = self.mixed_.split(train)
-        self.scale_ = SCALES[self.scale].of(numbers)
-        scaled = self.scale_.scaled(numbers)
-        self.codes_ = codes.astype(np.int32)
-        self.scaled_ = np.nan_to_num(scaled, nan=MIDDLE).astype(np.float32)
-        self._train(rng)
-        return self
-
-    def _train(self, rng: np.random.Generator) -> None:
-        """Train on the rows."""
-        import torch
-
-        from .networks.gan import unit_rows
-
-        device = device_of(self.device)
-        draws = seeded(rng, device)
-        blocks = Blocks(tuple(self.mixed_.sizes), device)
-        codes, scaled = self._tensors(device)
-        weights = torch.from_numpy(distance_weights(self.mixed_)).to(device)
-        pair = self._adversaries(len(weights), device, rng)
-
-        def made(batches: int) -> tuple[Tensor, Tensor]:
-            """Draw training rows, and make rows of them."""
-            n = batches * self.batch
-            rows = torch.randint(len(codes), (n,), generator=draws, device=device)
-            real = torch.cat([blocks.rows(codes[rows].long()), scaled[rows]], dim=1)
-            noise = torch.rand(n, self.noise, generator=draws, device=device) * 2 - 1
-            return real, unit_rows(blocks, pair.generator(torch.cat([noise, real], dim=1)))
-
-        def step(number: int) -> dict[str, Tensor]:
-            with torch.no_grad():
-                rows = zip(*(part.split(self.batch) for part in made(CRITIC_STEPS)), strict=True)
-            for real, fake in rows:
-                drawn = pair.critic.noise(self.batch, draws)
-                critic_loss = pair.critic.loss(real, fake, None, drawn, PENALTY)
-                pair.teach_critic(critic_loss)
-            real, fake = made(1)
-            apart = ((fake - real).square() @ weights).mean().add(TINY).sqrt()
-            scores = pair.critic.scores(pair.critic.enter(fake), [])
-            pair.teach_generator(-scores.mean() - self.identifiability * apart)
-            return {"critic": critic_loss, "distance": apart}
-
-        parts = {**pair.parts, "draws": draws}
-        self._learn(step, self.steps, parts, pair.learned)
 
     def _tensors(self, device: str) -> tuple[Tensor, Tensor]:
         """Return the places and the scaled numbers of the training rows."""
@@ -167,10 +137,10 @@ class AdsGan(Network):
             torch.from_numpy(self.scaled_).to(device),
         )
 
-    def _adversaries(self, width: int, device: str, rng: np.random.Generator) -> Adversaries:
+    def _networks(self, width: int, rng: np.random.Generator) -> dict[str, Any]:
         """Build generator and critic."""
         from .networks.critic import Critic
-        from .networks.gan import Adversaries, tanh_layers, xavier
+        from .networks.gan import tanh_layers, xavier
 
         sizes = [self.noise + width, *[self.hidden] * 3, width]
         generator, critic = initialised(
@@ -180,14 +150,70 @@ class AdsGan(Network):
             ),
             rng,
         )
-        return Adversaries(
-            generator,
-            critic,
+        return {"generator": generator, "critic": critic}
+
+    def _course(self, seeds: Seeds) -> Course:
+        import torch
+
+        from .networks.critic import Critic
+        from .networks.gan import Adversaries, real_rows, unit_rows
+
+        device = device_of(self.device)
+        blocks = Blocks(tuple(self.mixed_.sizes), device)
+        weights = torch.from_numpy(distance_weights(self.mixed_)).to(device)
+        pair = Adversaries(
+            **seeds.networks,
             learning_rate=self.learning_rate,
             betas=BETAS,
             average=self.average,
-            device=device,
         )
+
+        def made(
+            generator: Module, places: Tensor, scaled: Tensor, rows: Tensor, uniform: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            """Return training rows, and rows made of them."""
+            real = real_rows(blocks, places, scaled, rows)
+            return real, unit_rows(blocks, generator(torch.cat([uniform * 2 - 1, real], dim=1)))
+
+        def judged(critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+            """Return the scores' mean, and how far rows are from those they are made of."""
+            apart = ((fake - real).square() @ weights).mean().add(TINY).sqrt()
+            return critic.scores(critic.enter(fake), []).mean(), apart
+
+        def step(number: int) -> dict[str, Tensor]:
+            several, for_critic, one = seeds.drawn(self._draw)
+            with torch.no_grad():
+                rows = seeds.each(made, pair.generator, *seeds.held, *several)
+                rows = zip(*(part.split(self.batch, dim=-2) for part in rows), strict=True)
+            for (real, fake), noise in zip(rows, for_critic, strict=True):
+                critic_loss = seeds.each(Critic.loss, pair.critic, real, fake, None, noise, PENALTY)
+                pair.teach_critic(critic_loss)
+            real, fake = seeds.each(made, pair.generator, *seeds.held, *one)
+            score, apart = seeds.each(judged, pair.critic, real, fake)
+            pair.teach_generator(-score - self.identifiability * apart)
+            return {"critic": critic_loss, "distance": apart}
+
+        return Course(
+            step,
+            self.steps,
+            pair.parts,
+            lambda seed: {name: seeds.own(net, seed) for name, net in pair.learned().items()},
+        )
+
+    def _draw(self, start: Start) -> tuple[Any, ...]:
+        """Draw training rows and noise: for all critic's steps, for each, for the generator's."""
+        import torch
+
+        draws, critic, rows = start.draws, start.networks["critic"], len(start.held[0])
+
+        def made_of(batches: int) -> tuple[Tensor, Tensor]:
+            n = batches * self.batch
+            chosen = torch.randint(rows, (n,), generator=draws, device=draws.device)
+            return chosen, torch.rand(n, self.noise, generator=draws, device=draws.device)
+
+        several = made_of(CRITIC_STEPS)
+        for_critic = [critic.noise(self.batch, draws) for _ in range(CRITIC_STEPS)]
+        return several, for_critic, made_of(1)
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None

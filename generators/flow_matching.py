@@ -40,14 +40,20 @@ class FlowMatching(Denoising):
     warm_up = 100
     largest_gradient = 1.0
 
+    def _noise(self, n: int, draws: Generator) -> tuple[Any, ...]:
+        """Draw a time, and what numbers and codes begin as."""
+        import torch
+
+        return torch.rand(1, generator=draws, device=draws.device), self._unclean(n, draws)
+
     def _losses(
-        self, network: Any, numbers: Tensor, places: Tensor, draws: Generator
+        self, network: Any, numbers: Tensor, places: Tensor, *noise: Any
     ) -> tuple[Tensor, Tensor]:
         from .networks.flow import losses
 
-        time = steady_times(len(numbers), draws)
-        noise = self._noise(len(numbers), draws)
-        return losses(network, self.scaled_.blocks, (numbers, places), time, noise)
+        first, unclean = noise
+        time = steady_times(first, len(numbers))
+        return losses(network, self.scaled_.blocks, (numbers, places), time, unclean)
 
     def _weight(self, done: float) -> float:
         """Return what falls from 1 to 0 while training, as in the authors' code."""
@@ -57,9 +63,10 @@ class FlowMatching(Denoising):
         from .networks.flow import carried
 
         network, blocks = self.networks_["network"], self.scaled_.blocks
-        return carried(network, blocks, self._noise(n, draws), self.sampling_steps)
+        return carried(network, blocks, self._unclean(n, draws), self.sampling_steps)
 
-    def _noise(self, n: int, draws: Generator) -> tuple[Tensor, Tensor]:
+    def _unclean(self, n: int, draws: Generator) -> tuple[Tensor, Tensor]:
+        """Draw standard normal numbers and places."""
         import torch
 
         widths = len(self.scaled_.mixed.numeric), self.scaled_.blocks.width

@@ -18,15 +18,15 @@ that is a number is one more number. Deviations:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, column_values, fixed_columns
-from .networks.training import Batches, Network, device_of, initialised, seeded
+from .networks.network import Course, Network, Start
+from .networks.training import Batches, device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import Blocks
 from .views.mixed import Mixed
@@ -35,7 +35,8 @@ from .views.scales import NormalScores
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .networks.ddpm import Process
+    from .networks.ddpm import Denoiser, Noise, Process
+    from .networks.seeds import Seeds
 
 CHUNK = 4096  # rows drawn at a time
 ENTRIES = 2**24  # of a tensor, most; rows of very many categories are taken in parts
@@ -88,12 +89,8 @@ class TabDdpm(Network):
         self.weight_decay = weight_decay
         self.device = device
 
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Train the network to take noise out of rows."""
-        import torch
-
+    def _begin(self, train: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> Start | None:
+        """Scale numbers, count codes, and build the network unless there is but a class."""
         self._check()
         check_rows(train)
         self.device_ = device_of(self.device)
@@ -108,11 +105,28 @@ class TabDdpm(Network):
         self.blocks_ = Blocks(tuple(sizes), self.device_)
         self.range_ = np.stack([scaled.min(0), scaled.max(0)])
         self.networks_ = {}
-        if scaled.shape[1] or sizes:
-            places = codes + self.blocks_.starts[: len(sizes)]
-            rows = [torch.from_numpy(part).to(self.device_) for part in (scaled, places, labels)]
-            self._train(rows, rng)
-        return self
+        if not scaled.shape[1] and not sizes:
+            return None
+        return self._ready((scaled, codes + self.blocks_.starts[: len(sizes)], labels), rng)
+
+    def _ready(self, rows: Sequence[np.ndarray], rng: np.random.Generator) -> Start:
+        """Build the network for scaled numbers, places and labels."""
+        import torch
+
+        from .networks.ddpm import Denoiser
+
+        numbers, width, labels = rows[0].shape[1], self.blocks_.width, len(self.shares_)
+        network = initialised(
+            lambda: Denoiser(numbers, width, labels, self.times, self.hidden), rng
+        )
+        draws = seeded(rng, self.device_)
+        return Start(
+            {"denoiser": network.to(self.device_)},
+            tuple(torch.from_numpy(part).to(self.device_) for part in rows),
+            draws,
+            {"rows": Batches(len(rows[0]), self.batch, draws)},
+            alike=(self.blocks_.sizes, labels),
+        )
 
     def _check(self) -> None:
         for name in ("steps", "batch", "times"):
@@ -139,43 +153,51 @@ class TabDdpm(Network):
             return np.zeros(len(codes), dtype=np.int64), codes
         return codes[:, self.label_], np.delete(codes, self.label_, axis=1)
 
-    def _train(self, rows: Sequence[Tensor], rng: np.random.Generator) -> None:
+    def _course(self, seeds: Seeds) -> Course:
         import torch
 
-        from .networks.ddpm import Denoiser
         from .networks.learning import slow_down
 
-        process, numbers = self._process(), self.range_.shape[1]
-        width = self.blocks_.width
-        network = initialised(
-            lambda: Denoiser(numbers, width, len(self.shares_), self.times, self.hidden), rng
-        ).to(self.device_)
+        process, network = self._process(), seeds.networks["denoiser"]
         adam = torch.optim.AdamW(
             network.parameters(),
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
             fused=True,
         )
-        draws = seeded(rng, self.device_)
-        batches = Batches(len(rows[0]), self.batch, draws)
-        part = max(1, ENTRIES // max(width, 1))
+        columns, size = self.range_.shape[1], seeds.first.batches["rows"].size
+        part = max(1, ENTRIES // max(self.blocks_.width, 1))
+
+        def draw(start: Start) -> list[tuple[Tensor, Noise]]:
+            parts = start.batches["rows"].draw().split(part)
+            return [(rows, process.noise(len(rows), columns, start.draws)) for rows in parts]
+
+        def losses(
+            network: Denoiser, held: Sequence[Tensor], rows: Tensor, noise: Noise
+        ) -> dict[str, Tensor]:
+            numbers, places, labels = (of[rows] for of in held)
+            return process.losses(network, numbers, places, labels, noise)
 
         def step(number: int) -> dict[str, Tensor]:
             slow_down(adam, self.learning_rate, number / self.steps)
             adam.zero_grad()
             means: dict[str, Tensor] = {}
-            for taken in batches.draw().split(part):
-                numbers, places, labels = (of[taken] for of in rows)
-                losses = process.losses(network, numbers, places, labels, draws)
-                share = len(taken) / batches.size
-                (torch.stack(list(losses.values())).sum() * share).backward()
-                for name, loss in losses.items():
+            for rows, noise in seeds.drawn(draw):
+                found = seeds.each(losses, network, seeds.held, rows, noise)
+                share = rows.shape[-1] / size
+                loss = torch.stack(list(found.values())).sum(0) * share
+                loss.backward(torch.ones_like(loss))
+                for name, loss in found.items():
                     means[name] = means.get(name, 0.0) + loss.detach() * share
             adam.step()
             return means
 
-        parts = {"network": network, "adam": adam, "draws": draws, "batches": batches}
-        self._learn(step, self.steps, parts, lambda: {"denoiser": network})
+        return Course(
+            step,
+            self.steps,
+            {"network": network, "adam": adam},
+            lambda seed: {"denoiser": seeds.own(network, seed)},
+        )
 
     def _process(self) -> Process:
         import torch

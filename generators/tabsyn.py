@@ -20,25 +20,26 @@ its divergence that falls; then a diffusion of the means of its latents. Deviati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows
 from .networks.learning import Best, Falling, Learning, steps_of
-from .networks.training import Batches, Network, device_of, initialised, seeded
+from .networks.network import Course, Network, Start
+from .networks.training import Batches, device_of, initialised, seeded
 from .selection import by_selection
 from .views.scaled import Scaled
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    from torch import Tensor
 
-    from .networks.latent_diffusion import Latents
+    from .networks.seeds import Seeds
+    from .networks.tokens import TimedPerceptron
 
     Rows = tuple[Tensor, Tensor]
 
@@ -102,8 +103,6 @@ class TabSyn(Network):
         Where it trains and draws; auto: a GPU where there is one.
     """
 
-    latents_: Latents
-
     def __init__(
         self,
         width: int = 4,
@@ -144,33 +143,53 @@ class TabSyn(Network):
         self.sampling_steps = sampling_steps
         self.device = device
 
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Train the autoencoder, then the diffusion of its latents."""
-        from .networks.latent_diffusion import Latents
+    def _begin(self, train: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> Start:
+        """Scale rows, hold out some from the autoencoder, and build the networks."""
+        import torch
+
+        from .networks.column_vae import ColumnVae
+        from .networks.tokens import TimedPerceptron
 
         self._check()
         check_rows(train)
         device = device_of(self.device)
-        self.scaled_ = Scaled.of(train, schema, device)
-        rows, draws = self.scaled_.tensors(train), seeded(rng, device)
-        first = self._autoencoding(rows, draws, rng)
-        second = self._diffusing(rows, first.best, draws, rng)
+        scaled = self.scaled_ = Scaled.of(train, schema, device)
+        rows, draws = scaled.tensors(train), seeded(rng, device)
+        n, numbers, columns = len(rows[0]), rows[0].shape[1], sum(p.shape[1] for p in rows)
+        order = torch.from_numpy(rng.permutation(n)).to(device)
+        count = min(int(HELD * n), MOST_HELD)
+        held, seen = (order[:count], order[count:]) if count else (order, order)
+        shape = {"width": self.width, "layers": self.layers, "factor": self.factor}
+        vae = initialised(lambda: ColumnVae(numbers, scaled.blocks, **shape), rng)
+        network = initialised(lambda: TimedPerceptron(columns * self.width, self.hidden), rng)
+        return Start(
+            {"vae": vae.to(device), "diffusion": network.to(device)},
+            (*rows, held, seen),
+            draws,
+            {
+                "vae": Batches(len(seen), self.vae_batch, draws),
+                "diffusion": Batches(n, self.batch, draws),
+            },
+            alike=(scaled.blocks.sizes, len(held)),
+        )
+
+    def _course(self, seeds: Seeds) -> Course:
+        from .networks.latent_diffusion import Latents
+
+        first = self._autoencoding(seeds)
+        second = self._diffusing(seeds, first.best)
 
         def step(number: int) -> dict[str, Tensor]:
             if number < first.total:
                 return first.step(number)
             return second.step(number - first.total)
 
-        parts = {"draws": draws, **first.parts, **second.parts}
+        def learned(seed: int) -> dict[str, Any]:
+            vae, diffusion = (seeds.own(phase.best.kept, seed) for phase in (first, second))
+            latents, _ = Latents.of(vae, seeds.starts[seed].held[:2])
+            return {"vae": vae, "diffusion": diffusion, "latents": latents}
 
-        def learned() -> dict[str, Any]:
-            self.latents_, _ = Latents.of(first.best.kept, rows)
-            return {"vae": first.best.kept, "diffusion": second.best.kept}
-
-        self._learn(step, first.total + second.total, parts, learned)
-        return self
+        return Course(step, first.total + second.total, {**first.parts, **second.parts}, learned)
 
     def _check(self) -> None:
         for name in ("width", "factor", "vae_batch", "batch", "sampling_steps"):
@@ -185,77 +204,88 @@ class TabSyn(Network):
             if not getattr(self, name) > bound:
                 raise ValueError(f"{name} must be > {bound}, got {getattr(self, name)!r}")
 
-    def _autoencoding(self, rows: Rows, draws: Generator, rng: np.random.Generator) -> Phase:
+    def _autoencoding(self, seeds: Seeds) -> Phase:
         import torch
 
-        from .networks.column_vae import ColumnVae, divergence, misses
+        from .networks.column_vae import losses, missed
 
-        blocks, device = self.scaled_.blocks, draws.device
-        n, columns = len(rows[0]), sum(part.shape[1] for part in rows)
-        order = torch.from_numpy(rng.permutation(n)).to(device)
-        count = min(int(HELD * n), MOST_HELD)
-        held, seen = (order[:count], order[count:]) if count else (order, order)
-        shape = {"width": self.width, "layers": self.layers, "factor": self.factor}
-        vae = initialised(lambda: ColumnVae(rows[0].shape[1], blocks, **shape), rng).to(device)
-        batches = Batches(len(seen), self.vae_batch, draws)
+        vae, batches = seeds.networks["vae"], seeds.first.batches["vae"]
+        numbers, places, held, _ = seeds.held
+        blocks, columns = self.scaled_.blocks, numbers.shape[-1] + places.shape[-1]
         total = steps_of(self.vae_steps, self.vae_epochs, batches.per_epoch)
-        rate = Falling(self.vae_learning_rate, total, patience=self.vae_patience, factor=VAE_FALL)
-        beta = Falling(
-            self.beta, total, patience=self.beta_patience, factor=BETA_FALL, lowest=LEAST_BETA
-        )
-        best = Best(vae)
+        of_rate = {"patience": self.vae_patience, "factor": VAE_FALL}
+        of_beta = {"patience": self.beta_patience, "factor": BETA_FALL, "lowest": LEAST_BETA}
+        rates = [Falling(self.vae_learning_rate, total, **of_rate) for _ in seeds.starts]
+        betas = [Falling(self.beta, total, **of_beta) for _ in seeds.starts]
+        best = Best(vae, seeds.count)
 
-        def after_pass(loss: float) -> None:
-            clean = rows[0][held], rows[1][held]
+        def after_pass(_: Sequence[float]) -> None:
             with torch.no_grad():
-                missed = float(misses(blocks, *clean, vae.decode(vae.encode(*clean)[0])))
-            for listener in (rate.after_pass, beta.after_pass, best.after_pass):
-                listener(missed)
+                found = seeds.each(missed, vae, blocks, numbers, places, held)
+            all_missed = found.reshape(-1).tolist()
+            for rate, beta, missed_by_one in zip(rates, betas, all_missed, strict=True):
+                rate.after_pass(missed_by_one)
+                beta.after_pass(missed_by_one)
+            best.after_pass(all_missed)
 
-        learning = Learning(vae, rate, batches.per_epoch, [after_pass])
+        learning = Learning(vae, rates, batches.per_epoch, after_pass)
+
+        def draw(start: Start) -> tuple[Tensor, Tensor]:
+            seen, draws = start.held[3], start.draws
+            rows = seen[start.batches["vae"].draw()]
+            shape = len(rows), columns, self.width
+            return rows, torch.randn(shape, generator=draws, device=draws.device)
 
         def step(number: int) -> dict[str, Tensor]:
-            chosen = seen[batches.draw()]
-            clean = rows[0][chosen], rows[1][chosen]
-            shape = len(chosen), columns, self.width
-            found = vae(*clean, torch.randn(shape, generator=draws, device=device))
-            missed, apart = misses(blocks, *clean, found[:2]), divergence(*found[2:])
-            learning.follow(number, missed + beta.at(number) * apart)
-            return {"misses": missed, "divergence": apart}
+            drawn = seeds.drawn(draw)
+            far, apart = seeds.each(losses, vae, blocks, numbers, places, *drawn)
+            beta = seeds.joined([beta.at(number) for beta in betas])
+            learning.follow(number, far + beta * apart)
+            return {"misses": far, "divergence": apart}
 
-        parts = {"vae": learning, "vae best": best, "vae batches": batches, "beta": beta}
-        return Phase(total, step, best, parts)
+        return Phase(total, step, best, {"vae": learning, "vae best": best, "betas": betas})
 
-    def _diffusing(
-        self, rows: Rows, vae: Best, draws: Generator, rng: np.random.Generator
-    ) -> Phase:
+    def _diffusing(self, seeds: Seeds, vaes: Best) -> Phase:
         import torch
 
         from .networks.latent_diffusion import Latents, loss
-        from .networks.tokens import TimedPerceptron
 
-        device = draws.device
-        inputs = sum(part.shape[1] for part in rows) * self.width
-        network = initialised(lambda: TimedPerceptron(inputs, self.hidden), rng).to(device)
-        batches = Batches(len(rows[0]), self.batch, draws)
+        network, batches = seeds.networks["diffusion"], seeds.first.batches["diffusion"]
         total = steps_of(self.steps, self.epochs, batches.per_epoch)
-        rate = Falling(self.learning_rate, total, patience=self.patience, factor=FALL)
-        best = Best(network, last=self.steps is not None)
-        learning = Learning(network, rate, batches.per_epoch, [rate.after_pass, best.after_pass])
+        inputs = self.width * sum(part.shape[-1] for part in seeds.held[:2])
+        falls = {"patience": self.patience, "factor": FALL}
+        rates = [Falling(self.learning_rate, total, **falls) for _ in seeds.starts]
+        best = Best(network, seeds.count, last=self.steps is not None)
+
+        def after_pass(losses: Sequence[float]) -> None:
+            learning.fall(losses)
+            best.after_pass(losses)
+
+        learning = Learning(network, rates, batches.per_epoch, after_pass)
         encoded: list[Tensor] = []  # once the autoencoder has been trained
+
+        def latents(seed: int) -> Tensor:
+            return Latents.of(seeds.own(vaes.kept, seed), seeds.starts[seed].held[:2])[1]
+
+        def draw(start: Start) -> tuple[Tensor, Tensor, Tensor]:
+            rows, draws = start.batches["diffusion"].draw(), start.draws
+            shape, device = (len(rows), inputs), draws.device
+            noise = torch.randn(shape, generator=draws, device=device)
+            return rows, noise, torch.randn(len(rows), generator=draws, device=device)
+
+        def loss_of(
+            network: TimedPerceptron, latents: Tensor, rows: Tensor, noise: Tensor, log: Tensor
+        ) -> Tensor:
+            return loss(network, latents[rows], noise, log)
 
         def step(number: int) -> dict[str, Tensor]:
             if not encoded:
-                encoded.append(Latents.of(vae.kept, rows)[1])
-            clean = encoded[0][batches.draw()]
-            noise = torch.randn(clean.shape, generator=draws, device=device)
-            log = torch.randn(len(clean), generator=draws, device=device)
-            missed = loss(network, clean, noise, log)
+                encoded.append(seeds.joined([latents(seed) for seed in range(seeds.count)]))
+            missed = seeds.each(loss_of, network, encoded[0], *seeds.drawn(draw))
             learning.follow(number, missed)
             return {"diffusion": missed}
 
-        parts = {"diffusion": learning, "diffusion best": best, "diffusion batches": batches}
-        return Phase(total, step, best, parts)
+        return Phase(total, step, best, {"diffusion": learning, "diffusion best": best})
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None
@@ -269,7 +299,8 @@ class TabSyn(Network):
 
         from .networks.latent_diffusion import drawn
 
-        scaled, latents, networks = self.scaled_, self.latents_, self.networks_
+        scaled, networks = self.scaled_, self.networks_
+        latents = networks["latents"]
         draws = seeded(rng, scaled.blocks.device)
 
         def draw(part: slice) -> Rows:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -50,6 +51,24 @@ def leaps(kept: np.ndarray) -> Tensor:
 def noisy_numbers(numbers: Tensor, noise: Tensor, leap: Leap) -> Tensor:
     """Mix clean numbers with standard normal noise as at the later time of a leap."""
     return leap.kept.sqrt() * numbers + leap.lost.sqrt() * noise
+
+
+class Noise(NamedTuple):
+    """What one look at ``n`` rows draws.
+
+    Parameters
+    ----------
+    times : Tensor, shape (n,)
+        Uniform in [0, 1): which of the row's part of the times.
+    numbers : Tensor, shape (n, numbers)
+        Standard normal.
+    codes : Tensor, shape (2, n, columns)
+        Uniform in [0, 1): whether a code is kept, and what stands in its place.
+    """
+
+    times: Tensor
+    numbers: Tensor
+    codes: Tensor
 
 
 class Denoiser(nn.Module):
@@ -154,13 +173,17 @@ class Process:
         """What noise does from each time to the next, shape (times, 6)."""
         return leaps(self.kept).to(self.lowest.device)
 
+    def noise(self, n: int, numbers: int, generator: Generator) -> Noise:
+        """Draw what the losses of ``n`` rows of so many numbers need."""
+        device, columns = self.lowest.device, len(self.codes.counts)
+        return Noise(
+            torch.rand(n, generator=generator, device=device),
+            torch.randn(n, numbers, generator=generator, device=device),
+            torch.rand(2, n, columns, generator=generator, device=device),
+        )
+
     def losses(
-        self,
-        network: Denoiser,
-        numbers: Tensor,
-        places: Tensor,
-        labels: Tensor,
-        generator: Generator,
+        self, network: Denoiser, numbers: Tensor, places: Tensor, labels: Tensor, noise: Noise
     ) -> dict[str, Tensor]:
         """Return the mean squared error of the noise and the bound on the codes' log-likelihood.
 
@@ -168,19 +191,16 @@ class Process:
         random from a part of its own of all times: that is as good as independent ones, with less
         variance (Kingma et al. 2021, arXiv:2107.00630).
         """
-        device = numbers.device
         n, columns = places.shape
-        parts = torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device)
+        parts = torch.arange(n, device=numbers.device) + noise.times
         times = (parts * (self.times / n)).long().clamp(max=self.times - 1)
         leap = Leap(*self.leaps[times].T[:, :, None])
-        noise = torch.randn(numbers.shape, generator=generator, device=device)
-        uniforms = torch.rand(2, n, columns, generator=generator, device=device)
-        noisy = self.codes.noisy(places, uniforms, leap.kept)
-        mixed = noisy_numbers(numbers, noise, leap)
+        noisy = self.codes.noisy(places, noise.codes, leap.kept)
+        mixed = noisy_numbers(numbers, noise.numbers, leap)
         predicted, logits = network(mixed, noisy, times, labels)
         losses = {}
         if numbers.shape[1]:
-            losses["numbers"] = (predicted - noise).square().mean()
+            losses["numbers"] = (predicted - noise.numbers).square().mean()
         if columns:
             divergence = self.codes.divergence(logits, places, noisy, leap)
             losses["codes"] = self.times * divergence.mean()

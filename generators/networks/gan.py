@@ -11,7 +11,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ..views.blocks import Blocks
@@ -86,7 +86,7 @@ class Adversaries:
     Parameters
     ----------
     generator, critic : Module
-        The networks.
+        The networks: of one seed, or of several, stacked.
     learning_rate : float
         Of both, > 0.
     betas : tuple of float
@@ -95,8 +95,6 @@ class Adversaries:
         Weight of the generator's squared weights, >= 0.
     average : float
         Weight of the past in the running average of the generator's weights, in [0, 1).
-    device : str
-        Where the networks go.
     """
 
     def __init__(
@@ -108,9 +106,8 @@ class Adversaries:
         betas: tuple[float, float],
         decay: float = 0.0,
         average: float = 0.0,
-        device: str = "cpu",
     ) -> None:
-        self.generator, self.critic = generator.to(device), critic.to(device)
+        self.generator, self.critic = generator, critic
         options: dict[str, Any] = {"lr": learning_rate, "betas": betas, "fused": True}
         self._steps = torch.optim.Adam(generator.parameters(), weight_decay=decay, **options)
         self._critic_steps = torch.optim.Adam(critic.parameters(), **options)
@@ -141,10 +138,9 @@ class Adversaries:
         self.average.update()
 
 
-def gumbel(rows: int, width: int, draws: Generator) -> Tensor:
-    """Draw noise of the standard Gumbel distribution."""
-    uniform = torch.rand(rows, width, generator=draws, device=draws.device)
-    return -torch.log(-torch.log(uniform.clamp_(min=torch.finfo(uniform.dtype).tiny)))
+def gumbel(uniform: Tensor) -> Tensor:
+    """Turn uniform noise in [0, 1) into noise of the standard Gumbel distribution."""
+    return -torch.log(-torch.log(uniform.clamp(min=torch.finfo(uniform.dtype).tiny)))
 
 
 def activated(blocks: Blocks, outputs: Tensor, jitter: Tensor, temperature: float) -> Tensor:
@@ -156,6 +152,42 @@ def activated(blocks: Blocks, outputs: Tensor, jitter: Tensor, temperature: floa
     logits, offsets = outputs.split([blocks.width, outputs.shape[1] - blocks.width], dim=1)
     shares = blocks.softmax((logits + jitter) / temperature)
     return torch.cat([shares, torch.tanh(offsets)], dim=1)
+
+
+def real_rows(blocks: Blocks, places: Tensor, offsets: Tensor, rows: Tensor) -> Tensor:
+    """Return some rows of a table of places, int32 of shape (rows, blocks), and of offsets."""
+    return torch.cat([blocks.rows(places[rows].long()), offsets[rows]], dim=1)
+
+
+def generated(
+    generator: ResidualGenerator,
+    blocks: Blocks,
+    noise: Tensor,
+    asked: Tensor | None,
+    uniform: Tensor,
+    temperature: float,
+) -> tuple[Tensor, Tensor]:
+    """Return rows through which gradients pass (``activated``), and the outputs they come from.
+
+    ``uniform`` is noise in [0, 1), of shape (n, blocks.width).
+    """
+    outputs = generator(noise, asked)
+    return activated(blocks, outputs, gumbel(uniform), temperature), outputs
+
+
+def misled(
+    critic: Critic,
+    blocks: Blocks,
+    fake: Tensor,
+    outputs: Tensor,
+    asked: Tensor | None,
+    uniforms: Sequence[Tensor],
+) -> Tensor:
+    """Return the loss of a generator: low scores, and places asked for that it misses."""
+    loss = -critic.scores(critic.enter(fake, asked), critic.kept(uniforms)).mean()
+    if asked is None:
+        return loss
+    return loss + misses(blocks, outputs[:, : blocks.width], asked).mean()
 
 
 def unit_rows(blocks: Blocks, outputs: Tensor) -> Tensor:
