@@ -21,6 +21,7 @@ measure of identifiability (evaluator ``identifiability``). Choices where the pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,7 +29,8 @@ import pandas as pd
 
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, draw_in_passes
-from .networks.network import Course, Network, Start
+from .networks.network import Network
+from .networks.start import Course, Start
 from .networks.training import device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import Blocks, chunks
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from .networks.critic import Critic
+    from .networks.room import Room
     from .networks.seeds import Seeds
 
 SCALES: dict[str, type[Ranks | Range]] = {"ranks": Ranks, "range": Range}
@@ -112,10 +115,15 @@ class AdsGan(Network):
         self.scaled_ = np.nan_to_num(scaled, nan=MIDDLE).astype(np.float32)
         device = device_of(self.device)
         draws = seeded(rng, device)
-        rows, sizes = self._tensors(device), tuple(self.mixed_.sizes)
-        networks = self._networks(sum(sizes) + rows[1].shape[1], rng)
-        networks = {name: network.to(device) for name, network in networks.items()}
-        return Start(networks, rows, draws, alike=sizes)
+        rows, blocks = self._tensors(device), Blocks(tuple(self.mixed_.sizes), device)
+        networks = self._networks(blocks, rng)
+        return Start(
+            {name: network.to(device) for name, network in networks.items()},
+            rows,
+            draws,
+            alike=self.mixed_.numeric,
+            blocks=blocks,
+        )
 
     def _check(self) -> None:
         for name in ("steps", "batch", "hidden", "noise"):
@@ -137,20 +145,26 @@ class AdsGan(Network):
             torch.from_numpy(self.scaled_).to(device),
         )
 
-    def _networks(self, width: int, rng: np.random.Generator) -> dict[str, Any]:
+    def _networks(self, blocks: Blocks, rng: np.random.Generator) -> dict[str, Any]:
         """Build generator and critic."""
         from .networks.critic import Critic
-        from .networks.gan import tanh_layers, xavier
+        from .networks.gan import TanhLayers, xavier
 
-        sizes = [self.noise + width, *[self.hidden] * 3, width]
+        numbers, hidden = len(self.mixed_.numeric), [self.hidden] * 3
+        width = blocks.width + numbers
         generator, critic = initialised(
             lambda: (
-                xavier(tanh_layers(sizes)),
-                xavier(Critic(width, [self.hidden] * 2, slope=0.0)),
+                xavier(TanhLayers(self.noise, hidden, width, numbers=numbers)),
+                xavier(Critic(width, hidden[:2], numbers=numbers, slope=0.0)),
             ),
             rng,
         )
         return {"generator": generator, "critic": critic}
+
+    def _widened(self, start: Start, room: Room) -> Start:
+        places, scaled = start.held
+        held = room.places(places), scaled
+        return start.widened(room, lambda rng: self._networks(room.wide, rng), held)
 
     def _course(self, seeds: Seeds) -> Course:
         import torch
@@ -158,9 +172,8 @@ class AdsGan(Network):
         from .networks.critic import Critic
         from .networks.gan import Adversaries, real_rows, unit_rows
 
-        device = device_of(self.device)
-        blocks = Blocks(tuple(self.mixed_.sizes), device)
-        weights = torch.from_numpy(distance_weights(self.mixed_)).to(device)
+        blocks, numbers = seeds.first.blocks, len(self.mixed_.numeric)
+        weights = torch.from_numpy(distance_weights(blocks.sizes, numbers)).to(blocks.device)
         pair = Adversaries(
             **seeds.networks,
             learning_rate=self.learning_rate,
@@ -244,15 +257,15 @@ class AdsGan(Network):
         return self.mixed_.table(unscaled, places.numpy() - blocks.starts)
 
 
-def distance_weights(mixed: Mixed) -> np.ndarray:
+def distance_weights(sizes: Sequence[int], numbers: int) -> np.ndarray:
     """Return the weight of each squared difference between rows of blocks and numbers.
 
     Returns
     -------
-    ndarray of float32, shape (sum of mixed.sizes + numeric,)
+    ndarray of float32, shape (sum of sizes + numbers,)
         Equal for all columns, halved in a block, where two categories differ twice; numbers that
         differ by their range and categories that differ add 1 if all do.
     """
-    parts = len(mixed.sizes) + len(mixed.numeric)
-    blocks = np.full(sum(mixed.sizes), 0.5 / parts)
-    return np.append(blocks, np.full(len(mixed.numeric), 1 / parts)).astype(np.float32)
+    parts = len(sizes) + numbers
+    blocks = np.full(sum(sizes), 0.5 / parts)
+    return np.append(blocks, np.full(numbers, 1 / parts)).astype(np.float32)

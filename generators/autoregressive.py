@@ -31,8 +31,9 @@ import pandas as pd
 
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, fixed_columns
-from .networks.learning import set_gradients, steps_of
-from .networks.network import Course, Network, Start
+from .networks.learning import steps_of
+from .networks.network import Network
+from .networks.start import Course, Start
 from .networks.training import Batches, device_of, initialised, seeded
 from .views.subcolumns import UNKNOWN, SubColumns
 
@@ -138,15 +139,19 @@ class Autoregressive(Network):
         size = self.batch or rows_of_a_batch(len(learned), weights)
         batches = Batches(len(learned), size, draws)
         looks = _looks(network, looked, batches.size, len(self.sub_columns_.coders), rng)
-        alike = sizes, owners.tolist(), self.varied_.tolist(), len(looked)
+        layout = *sizes, *owners.tolist(), *self.varied_.tolist()
         return Start(
-            {"any order": network}, (learned, looks), draws, {"rows": batches}, repr(alike)
+            {"any order": network},
+            (learned, looks),
+            draws,
+            {"rows": batches},
+            alike=(layout, len(looked), batches.per_pass),
         )
 
     def _course(self, seeds: Seeds) -> Course:
         import torch
 
-        from .networks.paced import Paced
+        from .networks.paced import Paced, set_gradients
         from .networks.patience import Patience
 
         network, batches = seeds.networks["any order"], seeds.first.batches["rows"]

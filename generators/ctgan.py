@@ -17,6 +17,7 @@ ten rows, trained as in WGAN-GP. Choices where the paper leaves one, and deviati
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,8 @@ import pandas as pd
 
 from ..bench.schema import Schema
 from .common import check_at_least, column_values, fixed_columns
-from .networks.network import Course, Network, Start
+from .networks.network import Network
+from .networks.start import Course, Start
 from .networks.training import device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import chunks
@@ -33,7 +35,9 @@ from .views.modes import ModeRows
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from .networks.room import Room
     from .networks.seeds import Seeds
+    from .views.blocks import Blocks
 
 TEMPERATURE = 0.2  # of the Gumbel softmax
 PENALTY = 10.0  # weight of the critic's gradients
@@ -108,31 +112,43 @@ class Ctgan(Network):
 
     def _begin(self, train: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> Start:
         """Encode rows, sort them by what is asked for, and build generator and critic."""
-        import torch
-
-        from .networks.asking import Asking, Rows
+        from .networks.asking import Asking
 
         self._check()
         self.rows_ = ModeRows.of(train, schema, self.modes, self.threshold)
         places, offsets = self.rows_.encode(train, rng)
         device = device_of(self.device)
-        draws = seeded(rng, device)
-        blocks, asked_blocks = self.rows_.blocks(), self.rows_.discrete_blocks(device)
-        places, offsets = places.to(device), offsets.to(device)
-        networks = self._networks(blocks.width + offsets.shape[1], asked_blocks.width, rng)
-        self.asking_ = asking = having = None
-        if asked_blocks.width:
-            having = Rows.of(places[:, : len(asked_blocks.sizes)], asked_blocks)
-            asking = Asking.of(torch.log1p(having.counts.double()), asked_blocks)
-            counts = having.counts.double().cpu()
+        draws, blocks = seeded(rng, device), self.rows_.blocks(device)
+        networks = self._networks(blocks, offsets.shape[1], rng)
+        held = self._held(blocks, places.to(device), offsets.to(device))
+        self.asking_ = None
+        if held[-1] is not None:
+            counts = held[-1].counts.double().cpu()
             self.asking_ = Asking.of(counts, self.rows_.discrete_blocks())
             self.counts_ = counts.numpy()
         return Start(
             {name: network.to(device) for name, network in networks.items()},
-            (places, offsets, asking, having),
+            held,
             draws,
-            alike=(blocks.sizes, asked_blocks.sizes, self._total(len(places))),
+            alike=(offsets.shape[1], len(self.rows_.discrete), self._total(len(places))),
+            blocks=blocks,
         )
+
+    def _held(self, blocks: Blocks, places: Tensor, offsets: Tensor) -> tuple[Any, ...]:
+        """Return encoded rows, and how to ask for discrete places and find rows with them."""
+        import torch
+
+        from .networks.asking import Asking, Rows
+
+        asked = self._asked(blocks)
+        if not asked.sizes:
+            return places, offsets, None, None
+        having = Rows.of(places[:, : len(asked.sizes)], asked)
+        return places, offsets, Asking.of(torch.log1p(having.counts.double()), asked), having
+
+    def _asked(self, blocks: Blocks) -> Blocks:
+        """Return the blocks of discrete columns, which come first."""
+        return replace(blocks, sizes=blocks.sizes[: len(self.rows_.discrete)])
 
     def _check(self) -> None:
         for name in ("epochs", "least_steps", "batch", "pack", "hidden", "noise"):
@@ -150,20 +166,27 @@ class Ctgan(Network):
         wanted = max(self.epochs * max(rows // self.batch, 1), self.least_steps)
         return min(wanted, self.most_steps or wanted)
 
-    def _networks(self, width: int, asks: int, rng: np.random.Generator) -> dict[str, Any]:
+    def _networks(self, blocks: Blocks, offsets: int, rng: np.random.Generator) -> dict[str, Any]:
         """Build generator and critic."""
         from .networks.critic import Critic
         from .networks.gan import ResidualGenerator
 
-        hidden = [self.hidden] * 2
+        hidden, width, asks = [self.hidden] * 2, blocks.width + offsets, self._asked(blocks).width
+        layout = {"numbers": offsets, "asked_blocks": len(self.rows_.discrete)}
         generator, critic = initialised(
             lambda: (
-                ResidualGenerator(self.noise, asks, hidden, width),
-                Critic(width, hidden, asked=asks, pack=self.pack, dropout=DROPOUT),
+                ResidualGenerator(self.noise, asks, hidden, width, **layout),
+                Critic(width, hidden, asked=asks, pack=self.pack, dropout=DROPOUT, **layout),
             ),
             rng,
         )
         return {"generator": generator, "critic": critic}
+
+    def _widened(self, start: Start, room: Room) -> Start:
+        places, offsets, *_ = start.held
+        held = self._held(room.wide, room.places(places), offsets)
+        width = offsets.shape[1]
+        return start.widened(room, lambda rng: self._networks(room.wide, width, rng), held)
 
     def _course(self, seeds: Seeds) -> Course:
         from .networks.asking import found
@@ -171,7 +194,7 @@ class Ctgan(Network):
         from .networks.gan import Adversaries, generated, misled, real_rows
 
         places, offsets, asking, having = seeds.held
-        blocks = self.rows_.blocks(device_of(self.device))
+        blocks = seeds.first.blocks
         pair = Adversaries(
             **seeds.networks,
             learning_rate=self.learning_rate,
@@ -219,10 +242,9 @@ class Ctgan(Network):
             heights = asking.heights(self.batch, draws)
             chosen = (*heights, heights_of_rows(self.batch, draws))
         noise = torch.randn(self.batch, self.noise, generator=draws, device=device)
-        width = self.rows_.blocks().width
-        jitter = torch.rand(self.batch, width, generator=draws, device=device)
+        jitter = torch.rand(self.batch, start.own.width, generator=draws, device=device)
         for_critic = critic.noise(packs, draws)
-        return chosen, noise, jitter, for_critic, critic.uniforms(packs, draws)
+        return chosen, noise, start.spread(jitter), for_critic, critic.uniforms(packs, draws)
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None

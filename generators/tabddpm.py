@@ -18,14 +18,15 @@ that is a number is one more number. Deviations:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, column_values, fixed_columns
-from .networks.network import Course, Network, Start
+from .networks.network import Network
+from .networks.start import Course, Start
 from .networks.training import Batches, device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import Blocks
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .networks.ddpm import Denoiser, Noise, Process
+    from .networks.room import Room
     from .networks.seeds import Seeds
 
 CHUNK = 4096  # rows drawn at a time
@@ -113,19 +115,34 @@ class TabDdpm(Network):
         """Build the network for scaled numbers, places and labels."""
         import torch
 
-        from .networks.ddpm import Denoiser
-
-        numbers, width, labels = rows[0].shape[1], self.blocks_.width, len(self.shares_)
-        network = initialised(
-            lambda: Denoiser(numbers, width, labels, self.times, self.hidden), rng
-        )
+        network = self._network(self.blocks_, rng)
         draws = seeded(rng, self.device_)
+        batches = Batches(len(rows[0]), self.batch, draws)
+        part = min(batches.size, seen_at_once(self.blocks_.width))
         return Start(
             {"denoiser": network.to(self.device_)},
-            tuple(torch.from_numpy(part).to(self.device_) for part in rows),
+            (*(torch.from_numpy(of).to(self.device_) for of in rows), None),
             draws,
-            {"rows": Batches(len(rows[0]), self.batch, draws)},
-            alike=(self.blocks_.sizes, labels),
+            {"rows": batches},
+            alike=(rows[0].shape[1], len(self.shares_), part),
+            blocks=self.blocks_,
+        )
+
+    def _network(self, blocks: Blocks, rng: np.random.Generator) -> Denoiser:
+        from .networks.ddpm import Denoiser
+
+        numbers, labels = self.range_.shape[1], len(self.shares_)
+        return initialised(
+            lambda: Denoiser(numbers, blocks.width, labels, self.times, self.hidden), rng
+        )
+
+    def _widened(self, start: Start, room: Room) -> Start:
+        numbers, places, labels, _ = start.held
+        members = room.spread(room.own.blocks)
+        return start.widened(
+            room,
+            lambda rng: {"denoiser": self._network(room.wide, rng)},
+            (numbers, room.places(places), labels, members),
         )
 
     def _check(self) -> None:
@@ -157,26 +174,25 @@ class TabDdpm(Network):
         import torch
 
         from .networks.learning import slow_down
+        from .networks.multinomial import Codes
 
         process, network = self._process(), seeds.networks["denoiser"]
-        adam = torch.optim.AdamW(
-            network.parameters(),
-            lr=self.learning_rate,
-            weight_decay=self.weight_decay,
-            fused=True,
-        )
-        columns, size = self.range_.shape[1], seeds.first.batches["rows"].size
-        part = max(1, ENTRIES // max(self.blocks_.width, 1))
+        blocks, columns = seeds.first.blocks, self.range_.shape[1]
+        size = seeds.first.batches["rows"].size
+        part = min(size, seen_at_once(self.blocks_.width))
+        options = {"lr": self.learning_rate, "weight_decay": self.weight_decay, "fused": True}
+        adam = torch.optim.AdamW(network.parameters(), **options)
 
         def draw(start: Start) -> list[tuple[Tensor, Noise]]:
             parts = start.batches["rows"].draw().split(part)
             return [(rows, process.noise(len(rows), columns, start.draws)) for rows in parts]
 
         def losses(
-            network: Denoiser, held: Sequence[Tensor], rows: Tensor, noise: Noise
+            network: Denoiser, held: Sequence[Any], rows: Tensor, noise: Noise
         ) -> dict[str, Tensor]:
-            numbers, places, labels = (of[rows] for of in held)
-            return process.losses(network, numbers, places, labels, noise)
+            numbers, places, labels = (of[rows] for of in held[:3])
+            codes = process.codes if held[3] is None else Codes(blocks, held[3])
+            return process.losses(network, numbers, places, labels, noise, codes)
 
         def step(number: int) -> dict[str, Tensor]:
             slow_down(adam, self.learning_rate, number / self.steps)
@@ -256,7 +272,7 @@ class TabDdpm(Network):
             process, draws = self._process(), seeded(rng, self.device_)
             network, steps = self.networks_["denoiser"], self.sampling_steps or self.times
             wanted = torch.from_numpy(labels).to(self.device_)
-            size = max(1, min(CHUNK, ENTRIES // max(self.blocks_.width, 1)))
+            size = min(CHUNK, seen_at_once(self.blocks_.width))
             with torch.inference_mode():
                 for begun in range(0, len(labels), size):
                     part = slice(begun, begun + size)
@@ -266,6 +282,11 @@ class TabDdpm(Network):
         if self.label_ is not None:
             codes = np.insert(codes, self.label_, labels, axis=1)
         return self.mixed_.table(self.scale_.numbers(numbers), codes)
+
+
+def seen_at_once(width: int) -> int:
+    """Return how many rows of so many places are looked at together."""
+    return max(1, ENTRIES // max(width, 1))
 
 
 def _label(mixed: Mixed) -> int | None:

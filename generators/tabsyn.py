@@ -20,8 +20,7 @@ its divergence that falls; then a diffusion of the means of its latents. Deviati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,44 +29,22 @@ import pandas as pd
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows
 from .networks.learning import Best, Falling, Learning, steps_of
-from .networks.network import Course, Network, Start
+from .networks.network import Network
+from .networks.start import Course, Start
 from .networks.training import Batches, device_of, initialised, seeded
 from .selection import by_selection
 from .views.scaled import Scaled
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
+    from .networks.room import Room
     from .networks.seeds import Seeds
-    from .networks.tokens import TimedPerceptron
-
-    Rows = tuple[Tensor, Tensor]
+    from .views.blocks import Blocks
 
 VAE_FALL, FALL = 0.95, 0.9  # of the learning rates, whenever the loss has stopped falling
 BETA_FALL, LEAST_BETA = 0.7, 1e-5
 HELD, MOST_HELD = 0.1, 4096  # share, and most, of the rows that the autoencoder does not see
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One of the two trainings.
-
-    Parameters
-    ----------
-    total : int
-        Its steps.
-    step : callable
-        Takes the number of a step, returns its losses.
-    best : Best
-        The weights to keep.
-    parts : mapping of str to object
-        What steps change.
-    """
-
-    total: int
-    step: Callable[[int], dict[str, Tensor]]
-    best: Best
-    parts: Mapping[str, Any]
 
 
 class TabSyn(Network):
@@ -147,47 +124,57 @@ class TabSyn(Network):
         """Scale rows, hold out some from the autoencoder, and build the networks."""
         import torch
 
-        from .networks.column_vae import ColumnVae
-        from .networks.tokens import TimedPerceptron
-
         self._check()
         check_rows(train)
         device = device_of(self.device)
         scaled = self.scaled_ = Scaled.of(train, schema, device)
         rows, draws = scaled.tensors(train), seeded(rng, device)
-        n, numbers, columns = len(rows[0]), rows[0].shape[1], sum(p.shape[1] for p in rows)
+        n, numbers = rows[0].shape
         order = torch.from_numpy(rng.permutation(n)).to(device)
         count = min(int(HELD * n), MOST_HELD)
         held, seen = (order[:count], order[count:]) if count else (order, order)
-        shape = {"width": self.width, "layers": self.layers, "factor": self.factor}
-        vae = initialised(lambda: ColumnVae(numbers, scaled.blocks, **shape), rng)
-        network = initialised(lambda: TimedPerceptron(columns * self.width, self.hidden), rng)
+        networks = self._networks(scaled.blocks, rng)
+        batches = {
+            "vae": Batches(len(seen), self.vae_batch, draws),
+            "diffusion": Batches(n, self.batch, draws),
+        }
         return Start(
-            {"vae": vae.to(device), "diffusion": network.to(device)},
+            {name: network.to(device) for name, network in networks.items()},
             (*rows, held, seen),
             draws,
-            {
-                "vae": Batches(len(seen), self.vae_batch, draws),
-                "diffusion": Batches(n, self.batch, draws),
-            },
-            alike=(scaled.blocks.sizes, len(held)),
+            batches,
+            alike=(numbers, len(held), *(b.per_epoch for b in batches.values())),
+            blocks=scaled.blocks,
         )
 
+    def _networks(self, blocks: Blocks, rng: np.random.Generator) -> dict[str, Any]:
+        """Build autoencoder and diffusion."""
+        from .networks.column_vae import ColumnVae
+        from .networks.tokens import TimedPerceptron
+
+        numbers = len(self.scaled_.mixed.numeric)
+        shape = {"width": self.width, "layers": self.layers, "factor": self.factor}
+        inputs = (numbers + len(blocks.sizes)) * self.width
+        vae = initialised(lambda: ColumnVae(numbers, blocks, **shape), rng)
+        diffusion = initialised(lambda: TimedPerceptron(inputs, self.hidden), rng)
+        return {"vae": vae, "diffusion": diffusion}
+
+    def _widened(self, start: Start, room: Room) -> Start:
+        numbers, places, *rest = start.held
+        held = numbers, room.places(places), *rest
+        return start.widened(room, lambda rng: self._networks(room.wide, rng), held)
+
     def _course(self, seeds: Seeds) -> Course:
-        from .networks.latent_diffusion import Latents
-
         first = self._autoencoding(seeds)
-        second = self._diffusing(seeds, first.best)
+        second = self._diffusing(seeds, first)
 
-        def step(number: int) -> dict[str, Tensor]:
+        def step(number: int) -> Mapping[str, Tensor]:
             if number < first.total:
                 return first.step(number)
             return second.step(number - first.total)
 
         def learned(seed: int) -> dict[str, Any]:
-            vae, diffusion = (seeds.own(phase.best.kept, seed) for phase in (first, second))
-            latents, _ = Latents.of(vae, seeds.starts[seed].held[:2])
-            return {"vae": vae, "diffusion": diffusion, "latents": latents}
+            return {**first.learned(seed), **second.learned(seed)}
 
         return Course(step, first.total + second.total, {**first.parts, **second.parts}, learned)
 
@@ -204,14 +191,14 @@ class TabSyn(Network):
             if not getattr(self, name) > bound:
                 raise ValueError(f"{name} must be > {bound}, got {getattr(self, name)!r}")
 
-    def _autoencoding(self, seeds: Seeds) -> Phase:
+    def _autoencoding(self, seeds: Seeds) -> Course:
         import torch
 
         from .networks.column_vae import losses, missed
 
         vae, batches = seeds.networks["vae"], seeds.first.batches["vae"]
         numbers, places, held, _ = seeds.held
-        blocks, columns = self.scaled_.blocks, numbers.shape[-1] + places.shape[-1]
+        blocks, columns = seeds.first.blocks, numbers.shape[-1] + places.shape[-1]
         total = steps_of(self.vae_steps, self.vae_epochs, batches.per_epoch)
         of_rate = {"patience": self.vae_patience, "factor": VAE_FALL}
         of_beta = {"patience": self.beta_patience, "factor": BETA_FALL, "lowest": LEAST_BETA}
@@ -231,10 +218,8 @@ class TabSyn(Network):
         learning = Learning(vae, rates, batches.per_epoch, after_pass)
 
         def draw(start: Start) -> tuple[Tensor, Tensor]:
-            seen, draws = start.held[3], start.draws
-            rows = seen[start.batches["vae"].draw()]
-            shape = len(rows), columns, self.width
-            return rows, torch.randn(shape, generator=draws, device=draws.device)
+            rows = start.held[3][start.batches["vae"].draw()]
+            return rows, torch.randn(len(rows), columns, self.width, **_drawn_by(start.draws))
 
         def step(number: int) -> dict[str, Tensor]:
             drawn = seeds.drawn(draw)
@@ -243,12 +228,13 @@ class TabSyn(Network):
             learning.follow(number, far + beta * apart)
             return {"misses": far, "divergence": apart}
 
-        return Phase(total, step, best, {"vae": learning, "vae best": best, "betas": betas})
+        parts = {"vae": learning, "vae best": best, "betas": betas}
+        return Course(step, total, parts, lambda seed: {"vae": seeds.own(best.kept, seed)})
 
-    def _diffusing(self, seeds: Seeds, vaes: Best) -> Phase:
+    def _diffusing(self, seeds: Seeds, autoencoding: Course) -> Course:
         import torch
 
-        from .networks.latent_diffusion import Latents, loss
+        from .networks.latent_diffusion import Latents, loss_of_rows
 
         network, batches = seeds.networks["diffusion"], seeds.first.batches["diffusion"]
         total = steps_of(self.steps, self.epochs, batches.per_epoch)
@@ -264,28 +250,25 @@ class TabSyn(Network):
         learning = Learning(network, rates, batches.per_epoch, after_pass)
         encoded: list[Tensor] = []  # once the autoencoder has been trained
 
-        def latents(seed: int) -> Tensor:
-            return Latents.of(seeds.own(vaes.kept, seed), seeds.starts[seed].held[:2])[1]
+        def latents(seed: int) -> tuple[Latents, Tensor]:
+            rows = seeds.starts[seed].held[:2]
+            return Latents.of(autoencoding.learned(seed)["vae"], rows)
 
         def draw(start: Start) -> tuple[Tensor, Tensor, Tensor]:
-            rows, draws = start.batches["diffusion"].draw(), start.draws
-            shape, device = (len(rows), inputs), draws.device
-            noise = torch.randn(shape, generator=draws, device=device)
-            return rows, noise, torch.randn(len(rows), generator=draws, device=device)
-
-        def loss_of(
-            network: TimedPerceptron, latents: Tensor, rows: Tensor, noise: Tensor, log: Tensor
-        ) -> Tensor:
-            return loss(network, latents[rows], noise, log)
+            rows, at = start.batches["diffusion"].draw(), _drawn_by(start.draws)
+            return rows, torch.randn(len(rows), inputs, **at), torch.randn(len(rows), **at)
 
         def step(number: int) -> dict[str, Tensor]:
             if not encoded:
-                encoded.append(seeds.joined([latents(seed) for seed in range(seeds.count)]))
-            missed = seeds.each(loss_of, network, encoded[0], *seeds.drawn(draw))
+                encoded.append(seeds.joined([latents(seed)[1] for seed in range(seeds.count)]))
+            missed = seeds.each(loss_of_rows, network, encoded[0], *seeds.drawn(draw))
             learning.follow(number, missed)
             return {"diffusion": missed}
 
-        return Phase(total, step, best, {"diffusion": learning, "diffusion best": best})
+        def learned(seed: int) -> dict[str, Any]:
+            return {"diffusion": seeds.own(best.kept, seed), "latents": latents(seed)[0]}
+
+        return Course(step, total, {"diffusion": learning, "diffusion best": best}, learned)
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None
@@ -303,7 +286,7 @@ class TabSyn(Network):
         latents = networks["latents"]
         draws = seeded(rng, scaled.blocks.device)
 
-        def draw(part: slice) -> Rows:
+        def draw(part: slice) -> tuple[Tensor, Tensor]:
             shape = part.stop - part.start, len(latents.center)
             unit = torch.randn(shape, generator=draws, device=draws.device)
             made = drawn(networks["diffusion"], unit, self.sampling_steps, draws)
@@ -312,3 +295,7 @@ class TabSyn(Network):
             return numbers, scaled.blocks.likeliest(logits)
 
         return scaled.drawn(n, draw)
+
+
+def _drawn_by(draws: Generator) -> dict[str, Any]:
+    return {"generator": draws, "device": draws.device}

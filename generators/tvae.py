@@ -17,7 +17,9 @@ import pandas as pd
 
 from ..bench.schema import Schema
 from .common import check_at_least
-from .networks.network import Course, Network, Start
+from .networks.learning import follow
+from .networks.network import Network
+from .networks.start import Course, Start
 from .networks.training import Batches, device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import chunks
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from .networks.mode_autoencoder import ModeAutoencoder
+    from .networks.room import Room
     from .networks.seeds import Seeds
+    from .views.blocks import Blocks
 
 FACTOR = 2.0  # weight of the reconstruction beside the divergence
 DECAY = 1e-5  # of all weights
@@ -90,8 +94,6 @@ class Tvae(Network):
         """Encode rows, and build the autoencoder."""
         import torch
 
-        from .networks.mode_autoencoder import ModeAutoencoder
-
         for name in ("epochs", "least_steps", "batch", "hidden", "latent"):
             check_at_least(name, getattr(self, name), 1)
         if self.most_steps is not None:
@@ -99,25 +101,44 @@ class Tvae(Network):
         self.rows_ = ModeRows.of(train, schema, self.modes, self.threshold)
         places, offsets = self.rows_.encode(train, rng)
         device = device_of(self.device)
-        draws = seeded(rng, device)
-        width = self.rows_.blocks().width
-        network = initialised(
-            lambda: ModeAutoencoder(width, offsets.shape[1], self.hidden, self.latent), rng
-        )
+        draws, blocks = seeded(rng, device), self.rows_.blocks(device)
+        network = self._network(blocks, offsets.shape[1], rng)
         held = (places, offsets, torch.from_numpy(self.rows_.wide()))
+        batches = Batches(len(places), self.batch, draws)
         return Start(
             {"autoencoder": network.to(device)},
             tuple(part.to(device) for part in held),
             draws,
-            {"rows": Batches(len(places), self.batch, draws)},
-            alike=self.rows_.blocks().sizes,
+            {"rows": batches},
+            alike=(offsets.shape[1], self._total(batches)),
+            blocks=blocks,
         )
+
+    def _total(self, batches: Batches) -> int:
+        """Return how many steps there are."""
+        wanted = max(self.epochs * batches.per_epoch, self.least_steps)
+        return min(wanted, self.most_steps or wanted)
+
+    def _network(self, blocks: Blocks, offsets: int, rng: np.random.Generator) -> ModeAutoencoder:
+        from .networks.mode_autoencoder import ModeAutoencoder
+
+        return initialised(
+            lambda: ModeAutoencoder(blocks.width, offsets, self.hidden, self.latent), rng
+        )
+
+    def _widened(self, start: Start, room: Room) -> Start:
+        places, offsets, wide = start.held
+
+        def networks(rng: np.random.Generator) -> dict[str, ModeAutoencoder]:
+            return {"autoencoder": self._network(room.wide, offsets.shape[1], rng)}
+
+        held = room.places(places), offsets, room.spread(wide)
+        return start.widened(room, networks, held)
 
     def _course(self, seeds: Seeds) -> Course:
         import torch
 
-        network, batches = seeds.networks["autoencoder"], seeds.first.batches["rows"]
-        blocks = self.rows_.blocks(device_of(self.device))
+        network, blocks = seeds.networks["autoencoder"], seeds.first.blocks
         adam = torch.optim.Adam(
             network.parameters(), lr=self.learning_rate, weight_decay=DECAY, fused=True
         )
@@ -141,16 +162,13 @@ class Tvae(Network):
         def step(number: int) -> dict[str, Tensor]:
             misfit, divergence = seeds.each(losses, network, *seeds.held, *seeds.drawn(draw))
             loss = FACTOR * misfit + divergence
-            adam.zero_grad()
-            loss.backward(torch.ones_like(loss))
-            adam.step()
+            follow(loss, network, adam)
             network.clip()
             return {"misfit": misfit, "divergence": divergence}
 
-        wanted = max(self.epochs * batches.per_epoch, self.least_steps)
         return Course(
             step,
-            min(wanted, self.most_steps or wanted),
+            self._total(seeds.first.batches["rows"]),
             {"network": network, "adam": adam},
             lambda seed: {"autoencoder": seeds.own(network, seed)},
         )

@@ -244,7 +244,7 @@ def test_all_columns_weigh_the_same():
     rows = {"coin": ["a", "b"] * 9, "three": ["a", "b", "c"] * 6}
     rows |= {"flat": np.arange(18) / 17, "gaps": [0.0, None, 1.0] * 6}
     mixed = Mixed.of(schema.conform(pd.DataFrame(rows)), schema)
-    found = distance_weights(mixed)
+    found = distance_weights(mixed.sizes, len(mixed.numeric))
     blocks = Blocks(tuple(mixed.sizes))
     one, other = (
         blocks.rows(torch.tensor([places])).numpy()[0] for places in ([0, 2, 5], [1, 4, 6])

@@ -13,7 +13,7 @@ from syntharena.bench.contracts import Budget
 from syntharena.bench.probes import schemas, table
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.common import NoCheckpoint
-from syntharena.generators.networks import learning, network, training
+from syntharena.generators.networks import learning, network, start, training
 from syntharena.generators.views.mixed import Mixed
 from syntharena.generators.views.scales import NormalScores, Standard
 
@@ -41,14 +41,14 @@ class Tiny(network.Network):
         linear = training.initialised(lambda: torch.nn.Linear(3, 1), rng)
         batches = training.Batches(50, 8, draws)
         rows = torch.randn(50, 3, generator=draws)
-        return network.Start({"network": linear}, (rows,), draws, {"rows": batches})
+        return start.Start({"network": linear}, (rows,), draws, {"rows": batches})
 
     def _course(self, seeds):
         linear = seeds.networks["network"]
         adam = torch.optim.Adam(linear.parameters(), fused=True)
 
-        def draw(start):
-            return start.batches["rows"].draw(), torch.randn(8, 1, generator=start.draws)
+        def draw(own):
+            return own.batches["rows"].draw(), torch.randn(8, 1, generator=own.draws)
 
         def loss_of(linear, rows, chosen, wanted):
             return (linear(rows[chosen]) - wanted).square().mean()
@@ -62,7 +62,7 @@ class Tiny(network.Network):
 
         parts = {"network": linear, "adam": adam}
         learned = lambda seed: {"network": seeds.own(linear, seed)}  # noqa: E731
-        return network.Course(step, self.steps, parts, learned)
+        return start.Course(step, self.steps, parts, learned)
 
 
 def fitted(tiny, checkpoint=None):

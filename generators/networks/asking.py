@@ -23,7 +23,7 @@ class Asking(NamedTuple):
     levels : Tensor of float64, shape (blocks.width,)
         Running sums over all places of their chances within their blocks.
     ends : Tensor of int64, shape (blocks, 2)
-        First and last place of each block.
+        First and last place of each block with a chance.
     """
 
     levels: Tensor
@@ -31,13 +31,17 @@ class Asking(NamedTuple):
 
     @classmethod
     def of(cls, weights: Tensor, blocks: Blocks) -> Asking:
-        """Draw the places of one block at least in proportion to weights > 0 within it."""
+        """Draw places of one block at least in proportion to weights, >= 0, within it.
+
+        Each block's first place has a weight > 0.
+        """
         begins = torch.from_numpy(blocks.starts).to(weights.device)
-        sizes = torch.tensor(blocks.sizes, device=weights.device)
-        totals = torch.zeros(len(sizes), dtype=torch.float64, device=weights.device)
+        totals = torch.zeros(len(begins), dtype=torch.float64, device=weights.device)
         totals.index_add_(0, blocks.owners, weights)
         levels = torch.cumsum(weights / totals[blocks.owners], dim=0)  # a block adds 1
-        return cls(levels, torch.stack([begins, begins + sizes - 1], dim=1))
+        drawn = torch.arange(len(weights), device=weights.device) * (weights > 0)
+        last = begins.scatter_reduce(0, blocks.owners, drawn, "amax")
+        return cls(levels, torch.stack([begins, last], dim=1))
 
     def heights(self, n: int, draws: Generator) -> tuple[Tensor, Tensor]:
         """Draw ``n`` blocks, int64, and heights within them, uniform in [0, 1)."""
@@ -73,7 +77,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def of(cls, places: Tensor, blocks: Blocks) -> Rows:
-        """Sort rows by their places, int32 of shape (rows, columns); every place occurs."""
+        """Sort rows by their places, int32 of shape (rows, columns)."""
         flat = places.T.reshape(-1)
         counts = torch.bincount(flat, minlength=blocks.width)
         rows = torch.argsort(flat, stable=True).remainder_(len(places)).int()

@@ -17,6 +17,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from .room import Along, Places
+
 KINKED = 0.2  # slope of the leaky rectifiers below 0
 
 
@@ -83,8 +85,12 @@ class Critic(nn.Module):
         Length of a row.
     hidden : sequence of int
         Units of the hidden layers.
+    numbers : int
+        How many of a row come after the places.
     asked : int
         Length of the conditional vector beside a row.
+    asked_blocks : int
+        How many blocks it has, the first ones.
     pack : int
         Rows in a pack.
     slope : float
@@ -100,7 +106,9 @@ class Critic(nn.Module):
         width: int,
         hidden: Sequence[int],
         *,
+        numbers: int = 0,
         asked: int = 0,
+        asked_blocks: int = 0,
         pack: int = 1,
         slope: float = KINKED,
         dropout: float = 0.0,
@@ -109,7 +117,15 @@ class Critic(nn.Module):
         self.entry = Beside(pack * width, pack * asked, hidden[0])
         self.layers = nn.ModuleList(nn.Linear(*ends) for ends in pairwise([*hidden, 1]))
         self.hidden, self.pack, self.slope, self.dropout = hidden, pack, slope, dropout
+        self.numbers, self.asked_blocks = numbers, asked_blocks
         self.register_buffer("offsets", torch.arange(pack) * asked, persistent=False)
+
+    def along_places(self) -> dict[str, list[Along]]:
+        """Say which weights run over places (``room``)."""
+        found = {"entry.dense.weight": [Along(1, [Places(), self.numbers] * self.pack)]}
+        if self.entry.rows is not None:
+            found["entry.rows"] = [Along(0, [Places(self.asked_blocks)] * self.pack)]
+        return found
 
     def noise(self, packs: int, draws: Generator) -> CriticNoise:
         """Draw what a step on so many real packs and as many generated ones needs."""

@@ -17,6 +17,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from .multinomial import Codes, Leap
+from .room import ABSENT, Along, Places
 
 LENGTH = 128  # of the embeddings of a row, its time and its label
 LONGEST = 10_000  # wave, in times over 2 pi
@@ -105,6 +106,15 @@ class Denoiser(nn.Module):
             layers += [nn.Linear(*ends), nn.ReLU()]
         self.trunk = nn.Sequential(*layers, nn.Linear(hidden[-1], numbers + width))
 
+    def along_places(self) -> dict[str, list[Along]]:
+        """Say which weights run over places (``room``)."""
+        row, last = (self.numbers, Places()), len(self.trunk) - 1
+        return {
+            "entry": [Along(0, row)],
+            f"trunk.{last}.weight": [Along(0, row)],
+            f"trunk.{last}.bias": [Along(0, row, ABSENT)],
+        }
+
     def forward(
         self, numbers: Tensor, places: Tensor, times: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -183,26 +193,33 @@ class Process:
         )
 
     def losses(
-        self, network: Denoiser, numbers: Tensor, places: Tensor, labels: Tensor, noise: Noise
+        self,
+        network: Denoiser,
+        numbers: Tensor,
+        places: Tensor,
+        labels: Tensor,
+        noise: Noise,
+        codes: Codes | None = None,
     ) -> dict[str, Tensor]:
         """Return the mean squared error of the noise and the bound on the codes' log-likelihood.
 
         The bound is the mean over codes of a sum over times, of which every row has one, drawn at
         random from a part of its own of all times: that is as good as independent ones, with less
-        variance (Kingma et al. 2021, arXiv:2107.00630).
+        variance (Kingma et al. 2021, arXiv:2107.00630). ``codes`` stand for the process's own.
         """
+        codes = codes or self.codes
         n, columns = places.shape
         parts = torch.arange(n, device=numbers.device) + noise.times
         times = (parts * (self.times / n)).long().clamp(max=self.times - 1)
         leap = Leap(*self.leaps[times].T[:, :, None])
-        noisy = self.codes.noisy(places, noise.codes, leap.kept)
+        noisy = codes.noisy(places, noise.codes, leap.kept)
         mixed = noisy_numbers(numbers, noise.numbers, leap)
         predicted, logits = network(mixed, noisy, times, labels)
         losses = {}
         if numbers.shape[1]:
             losses["numbers"] = (predicted - noise.numbers).square().mean()
         if columns:
-            divergence = self.codes.divergence(logits, places, noisy, leap)
+            divergence = codes.divergence(logits, places, noisy, leap)
             losses["codes"] = self.times * divergence.mean()
         return losses
 

@@ -6,6 +6,7 @@ A subclass says what a step draws and loses, and how rows are drawn: ``_noise``,
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +16,15 @@ from ...bench.schema import Schema
 from ..common import check_at_least, check_rows
 from ..views.scaled import Asked, Scaled
 from .learning import Average, Falling, Learning, steps_of
-from .network import Course, Network, Start
+from .network import Network
+from .start import Course, Start
 from .training import Batches, device_of, initialised, seeded
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from ..views.blocks import Blocks
+    from .room import Room
     from .seeds import Seeds
     from .tokens import Denoiser
 
@@ -104,12 +108,12 @@ class Denoising(Network):
             hidden=self.hidden,
         )
 
-    def _noise(self, n: int, draws: Generator) -> tuple[Any, ...]:
+    def _noise(self, n: int, start: Start) -> tuple[Any, ...]:
         """Draw what the losses of ``n`` rows need."""
         raise NotImplementedError
 
     def _losses(
-        self, network: Any, numbers: Tensor, places: Tensor, *noise: Any
+        self, network: Any, blocks: Blocks, numbers: Tensor, places: Tensor, *noise: Any
     ) -> tuple[Tensor, Tensor]:
         """Return the losses of numbers and of codes in a batch of clean rows, scalars."""
         raise NotImplementedError
@@ -143,10 +147,27 @@ class Denoising(Network):
         network = initialised(lambda: self._network(scaled), rng).to(device)
         draws = seeded(rng, device)
         batches = Batches(len(rows[0]), self.batch, draws)
-        return Start({"network": network}, rows, draws, {"rows": batches}, scaled.blocks.sizes)
+        return Start(
+            {"network": network},
+            rows,
+            draws,
+            {"rows": batches},
+            alike=(len(scaled.mixed.numeric), batches.per_pass, batches.per_epoch),
+            blocks=scaled.blocks,
+        )
+
+    def _widened(self, start: Start, room: Room) -> Start:
+        numbers, places = start.held
+        scaled = replace(self.scaled_, blocks=room.wide)
+
+        def networks(rng: np.random.Generator) -> dict[str, Any]:
+            return {"network": initialised(lambda: self._network(scaled), rng)}
+
+        return start.widened(room, networks, (numbers, room.places(places)))
 
     def _course(self, seeds: Seeds) -> Course:
         network, batches = seeds.networks["network"], seeds.first.batches["rows"]
+        blocks = seeds.first.blocks
         total = steps_of(self.steps, self.epochs, batches.per_epoch)
         stride = 1 if self.steps is not None else batches.per_epoch
         falls = {"patience": self.patience, "factor": FALL}
@@ -161,12 +182,12 @@ class Denoising(Network):
 
         def draw(start: Start) -> tuple[Any, ...]:
             rows = start.batches["rows"].draw()
-            return rows, *self._noise(len(rows), start.draws)
+            return rows, *self._noise(len(rows), start)
 
         def losses(
             network: Any, numbers: Tensor, places: Tensor, rows: Tensor, *noise: Any
         ) -> tuple[Tensor, Tensor]:
-            return self._losses(network, numbers[rows], places[rows], *noise)
+            return self._losses(network, blocks, numbers[rows], places[rows], *noise)
 
         def step(number: int) -> dict[str, Tensor]:
             of_numbers, of_codes = seeds.each(losses, network, *seeds.held, *seeds.drawn(draw))

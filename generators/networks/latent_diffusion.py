@@ -73,6 +73,13 @@ def loss(network: TimedPerceptron, clean: Tensor, noise: Tensor, log: Tensor) ->
     return (found - wanted(clean, noisy, sigma, DATA)).square().mean()
 
 
+def loss_of_rows(
+    network: TimedPerceptron, latents: Tensor, rows: Tensor, noise: Tensor, log: Tensor
+) -> Tensor:
+    """Return the loss of some of the scaled latents."""
+    return loss(network, latents[rows], noise, log)
+
+
 def drawn(network: TimedPerceptron, unit: Tensor, steps: int, draws: Generator) -> Tensor:
     """Draw scaled latents from standard normal noise of the same shape (n, d)."""
 

@@ -145,6 +145,8 @@ class Learning:
 
         Losses are scalars, or of shape (seeds,).
         """
+        from .paced import clip_gradients, set_gradients
+
         weights = self.adam.weights
         set_gradients(loss, weights)
         if self.clip is not None:
@@ -174,30 +176,6 @@ class Learning:
         for rate, own in zip(self.rates, state["rates"], strict=True):
             rate.load_state_dict(own)
         self.steps, self.sum = state["pass"]
-
-
-def set_gradients(loss: Tensor, weights: Sequence[Tensor]) -> None:
-    """Give weights their gradients of a loss, which is a scalar or one for each seed."""
-    import torch
-
-    gradients = torch.autograd.grad(loss, weights, torch.ones_like(loss), allow_unused=True)
-    for weight, gradient in zip(weights, gradients, strict=True):
-        # torch's fused Adam on a CPU pairs numbers by where they lie, strided or not
-        weight.grad = None if gradient is None else gradient.contiguous()
-
-
-def clip_gradients(weights: Sequence[Tensor], largest: float, seeds: int) -> None:
-    """Bound the norm of each seed's gradient, as torch does that of one."""
-    import torch
-
-    if seeds == 1:
-        torch.nn.utils.clip_grad_norm_(weights, largest)
-        return
-    gradients = [weight.grad for weight in weights if weight.grad is not None]
-    norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
-    factors = (largest / (norms + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(factors.view(-1, *[1] * (gradient.dim() - 1)))
 
 
 class Best(Generic[Network]):
@@ -305,6 +283,11 @@ def slow_down(optimizer: Optimizer, learning_rate: float, done: float) -> None:
 
 
 def follow(loss: Tensor, network: Module, optimizer: Optimizer) -> None:
-    """Take one step down a loss, and leave the gradients of all other networks alone."""
+    """Take one step down a loss, and leave the gradients of all other networks alone.
+
+    The loss is a scalar, or of shape (seeds,) where the network is of several, stacked.
+    """
+    from .paced import set_gradients
+
     set_gradients(loss, list(network.parameters()))
     optimizer.step()

@@ -11,7 +11,6 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,78 +19,12 @@ import pandas as pd
 from ...bench.contracts import Budget
 from ...bench.schema import Schema
 from ..common import NotPrivate
+from .start import Course, Start
 from .training import not_installed, train
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
+    from .room import Room
     from .seeds import Seeds
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a fit brings to its training.
-
-    Parameters
-    ----------
-    networks : mapping of str to Module
-        With their first weights.
-    held : tuple
-        Tensors that steps look things up in, such as rows; tuples and lists of them too.
-    draws : torch.Generator
-        Draws whatever steps draw.
-    batches : mapping of str to Batches
-        Which draw rows, if steps do so by passes.
-    alike : hashable
-        What else must be equal for fits to be trained together, beside the shapes of the networks.
-    """
-
-    networks: Mapping[str, Any]
-    held: tuple[Any, ...]
-    draws: Generator
-    batches: Mapping[str, Any] = field(default_factory=dict)
-    alike: Hashable = None
-
-    @property
-    def parts(self) -> dict[str, Any]:
-        """What drawing changes, by name."""
-        return {"draws": self.draws, **self.batches}
-
-    @property
-    def shape(self) -> Hashable:
-        """What is equal for fits that can be trained together."""
-        sizes = [
-            (name, key, tuple(part.shape))
-            for name, network in self.networks.items()
-            for key, part in network.state_dict().items()
-        ]
-        passes = [(b.size, b.per_pass, b.per_epoch) for b in self.batches.values()]
-        return self.alike, tuple(sizes), tuple(passes)
-
-
-@dataclass(frozen=True)
-class Course:
-    """A training.
-
-    Parameters
-    ----------
-    step : callable
-        Takes the number of a step, returns its losses by name: scalars, or one for each seed.
-    total : int
-        How many steps there are at most.
-    parts : mapping of str to object
-        What steps change, beside what draws (``training.train``).
-    learned : callable
-        Returns the networks of a seed by name, given its place among the seeds.
-    until : callable
-        Says whether to end before the last step.
-    """
-
-    step: Callable[[int], Mapping[str, Tensor]]
-    total: int
-    parts: Mapping[str, Any]
-    learned: Callable[[int], Mapping[str, Any]]
-    until: Callable[[], bool] = lambda: False
 
 
 class Network(NotPrivate):
@@ -147,6 +80,10 @@ class Network(NotPrivate):
         """Learn all that precedes the first step; None where there is nothing for networks."""
         raise NotImplementedError
 
+    def _widened(self, start: Start, room: Room) -> Start:
+        """Lay a start that has blocks out in a room of wider ones (``Start.widened``)."""
+        raise NotImplementedError
+
     def _course(self, seeds: Seeds) -> Course:
         """Return the steps for seeds whose hyperparameters and shapes are those of this fit."""
         raise NotImplementedError
@@ -168,10 +105,11 @@ def _train(generators: Sequence[Network], starts: Sequence[Start]) -> None:
     """Train generators from their starts, and keep copies of what they learned."""
     from .seeds import Many, One
 
+    starts = _in_one_layout(generators, starts)
     seeds = One(starts[0]) if len(starts) == 1 else Many(starts)
     course = generators[0]._course(seeds)
-    for place, generator in enumerate(generators):
-        generator._learned = functools.partial(course.learned, place)
+    for place, (generator, start) in enumerate(zip(generators, starts, strict=True)):
+        generator._learned = functools.partial(_narrow, course, start, place)
     train(
         course.step,
         course.total,
@@ -183,6 +121,27 @@ def _train(generators: Sequence[Network], starts: Sequence[Start]) -> None:
     for generator in generators:
         generator.snapshot()
         del generator._learned
+
+
+def _in_one_layout(generators: Sequence[Network], starts: Sequence[Start]) -> Sequence[Start]:
+    """Give all starts the same blocks, if any."""
+    from ..views.blocks import Blocks
+    from .room import Room
+
+    all_sizes = {start.blocks.sizes for start in starts if start.blocks is not None}
+    if len(all_sizes) < 2:
+        return starts
+    sizes = tuple(map(max, zip(*all_sizes, strict=True)))
+    blocks = Blocks(sizes, starts[0].draws.device.type)
+    return [
+        generator._widened(start, Room(start.blocks, blocks))
+        for generator, start in zip(generators, starts, strict=True)
+    ]
+
+
+def _narrow(course: Course, start: Start, place: int) -> dict[str, Any]:
+    """Return what the seed in its place among others has learned so far."""
+    return {name: start.narrowed(name, net) for name, net in course.learned(place).items()}
 
 
 def _check_alike(

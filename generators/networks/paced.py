@@ -1,4 +1,4 @@
-"""Adam whose learning rate is handed in with every step, one for each seed; imported late."""
+"""Steps of Adam for one seed or for several whose weights are stacked; imported late (torch)."""
 
 from __future__ import annotations
 
@@ -59,3 +59,23 @@ class Paced:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         self._adam.load_state_dict(state)
+
+
+def set_gradients(loss: Tensor, weights: Sequence[Tensor]) -> None:
+    """Give weights their gradients of a loss, which is a scalar or one for each seed."""
+    gradients = torch.autograd.grad(loss, weights, torch.ones_like(loss), allow_unused=True)
+    for weight, gradient in zip(weights, gradients, strict=True):
+        # torch's fused Adam on a CPU pairs numbers by where they lie, strided or not
+        weight.grad = None if gradient is None else gradient.contiguous()
+
+
+def clip_gradients(weights: Sequence[Tensor], largest: float, seeds: int) -> None:
+    """Bound the norm of each seed's gradient, as torch does that of one."""
+    if seeds == 1:
+        torch.nn.utils.clip_grad_norm_(weights, largest)
+        return
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
+    factors = (largest / (norms + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factors.view(-1, *[1] * (gradient.dim() - 1)))
