@@ -115,10 +115,14 @@ def _finite(losses: Mapping[str, Tensor], step: int) -> list[dict[str, float]]:
     """Return the losses of each seed by name."""
     values = {name: loss.detach().reshape(-1).tolist() for name, loss in losses.items()}
     for name, of_seeds in values.items():
-        for value in of_seeds:
+        for seed, value in enumerate(of_seeds):
             if not math.isfinite(value):
+                many = len(of_seeds) > 1
+                whose = f" of seed {seed} of {len(of_seeds)}" if many else ""
+                cure = ", or fit it apart from the others" if many else ""
                 raise FloatingPointError(
-                    f"the loss {name!r} is {value} at step {step}; lower the learning rate"
+                    f"the loss {name!r}{whose} is {value} at step {step}; "
+                    f"lower the learning rate{cure}"
                 )
     return [dict(zip(values, own, strict=True)) for own in zip(*values.values(), strict=True)]
 
