@@ -109,6 +109,10 @@ class Generator(Protocol):
         killed, to end bit-identical to an unbroken one.
     ``parameters : int``
         How many numbers ``fit`` learned, where that can be counted.
+    ``fit_together(generators, tables, *, schema, budget, rngs) -> None``
+        Of the class: fits each generator, all with the same hyperparameters, to its table as its
+        own ``fit`` would up to rounding, in one batch for speed. Each reports its own progress; the
+        checkpoint of a batch is that of its first.
     """
 
     def fit(

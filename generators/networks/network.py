@@ -19,6 +19,7 @@ import pandas as pd
 from ...bench.contracts import Budget
 from ...bench.schema import Schema
 from ..common import NotPrivate
+from ..views.blocks import Blocks
 from .start import Course, Start
 from .training import not_installed, train
 
@@ -125,11 +126,10 @@ def _train(generators: Sequence[Network], starts: Sequence[Start]) -> None:
 
 def _in_one_layout(generators: Sequence[Network], starts: Sequence[Start]) -> Sequence[Start]:
     """Give all starts the same blocks, if any."""
-    from ..views.blocks import Blocks
     from .room import Room
 
-    all_sizes = {start.blocks.sizes for start in starts if start.blocks is not None}
-    if len(all_sizes) < 2:
+    all_sizes = {start.blocks.sizes for start in starts}
+    if len(all_sizes) == 1:
         return starts
     sizes = tuple(map(max, zip(*all_sizes, strict=True)))
     blocks = Blocks(sizes, starts[0].draws.device.type)

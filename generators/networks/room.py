@@ -12,7 +12,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -114,6 +114,6 @@ class Room:
 
 def _all_along(network: nn.Module) -> Iterator[tuple[str, Along]]:
     for prefix, part in network.named_modules():
-        if hasattr(part, "along_places"):
-            for name, alongs in part.along_places().items():
-                yield from ((f"{prefix}.{name}".removeprefix("."), along) for along in alongs)
+        tell: Any = getattr(part, "along_places", dict)
+        for name, alongs in tell().items():
+            yield from ((f"{prefix}.{name}".removeprefix("."), along) for along in alongs)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..views.blocks import Blocks
+
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from ..views.blocks import Blocks
     from .room import Room
+
+NO_BLOCKS = Blocks(())
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class Start:
     alike : hashable
         What else must be equal for fits to be trained together, beside the sizes of their batches
         and the shapes of their networks: how many steps there are, and how many in a pass.
-    blocks : Blocks, optional
-        Those whose places networks run over, if they can be made wider for other seeds.
+    blocks : Blocks
+        Those whose places networks run over, if they can be made wider for other seeds; else none.
     room : Room, optional
         Where those of the seed are, if they were made wider.
     narrow : mapping of str to Module
@@ -45,7 +48,7 @@ class Start:
     draws: Generator
     batches: Mapping[str, Any] = field(default_factory=dict)
     alike: Hashable = None
-    blocks: Blocks | None = None
+    blocks: Blocks = NO_BLOCKS
     room: Room | None = None
     narrow: Mapping[str, Any] = field(default_factory=dict)
 
@@ -55,7 +58,7 @@ class Start:
         return {"draws": self.draws, **self.batches}
 
     @property
-    def own(self) -> Blocks | None:
+    def own(self) -> Blocks:
         """The seed's own blocks."""
         return self.room.own if self.room else self.blocks
 
@@ -63,7 +66,7 @@ class Start:
     def shape(self) -> Hashable:
         """What is equal for fits that can be trained together."""
         batches = tuple(batches.size for batches in self.batches.values())
-        if self.blocks is not None:
+        if self.blocks.sizes:
             return self.alike, batches, len(self.blocks.sizes)
         sizes = [
             (name, key, tuple(part.shape))

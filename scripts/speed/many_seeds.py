@@ -1,20 +1,23 @@
-"""Print what it takes to fit S seeds one after the other, and all of them as one batch.
+"""Print what a training step takes for S seeds one after the other, and for all in one batch.
 
-    OMP_NUM_THREADS=1 python scripts/speed/many_seeds.py [NAME ...] [--preset cpu] [--steps 40]
-        [--rows 2000] [--seeds 1 4 16 64] [--alone 4] [--tables] [--device auto]
+    OMP_NUM_THREADS=1 python scripts/speed/many_seeds.py [NAME ...] [--preset cpu] [--steps 60]
+        [--rows 2000] [--seeds 1 4 16 64] [--alone 2] [--tables] [--device auto]
 
-On tables drawn under the Schema of adult. Seconds are of the CPU, or of the clock where a GPU is
-used. They hold all of a fit: encoding a table is done once for each seed either way. No more than
-``--alone`` seeds are fitted one after the other, and their seconds are scaled to S. The last column
-is how far weights of a seed in a batch are at most from those of the seed alone, as a share of
-their length. With ``--tables`` each seed has a table of its own.
+On tables drawn under the Schema of adult. Milliseconds are of the CPU, or of the clock where there
+is a GPU, between the first report of progress and the last. Operations are what a step hands to the
+device, which is what a step of small networks costs on a GPU. What precedes the first step is done
+for each seed either way and left out. ``--alone`` seeds are fitted one after the other, and what
+they take is scaled to S. The last column is how far the weights of a seed in a batch are at most
+from those of the seed alone, as a share of their length. With ``--tables`` each seed has a table of
+its own, so that its networks are laid out in wider blocks.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -22,6 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import syntharena.conf
 from syntharena.bench import config, probes, targets
@@ -39,6 +43,7 @@ NAMES = (
     "adsgan",
     "tabsyn",
 )
+HEADS = ("seeds", "ms apart", "ms together", "times", "ops apart", "ops together", "difference")
 
 
 def main() -> None:
@@ -46,10 +51,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=NAMES, help="of generators (default: all)")
     parser.add_argument("--preset", default="cpu", help="sizes of the networks")
-    parser.add_argument("--steps", type=int, default=40, help="of training")
+    parser.add_argument("--steps", type=int, default=60, help="of each training, > 20")
     parser.add_argument("--rows", type=int, default=2000, help="of a table")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 4, 16, 64])
-    parser.add_argument("--alone", type=int, default=4, help="seeds fitted one after the other")
+    parser.add_argument("--alone", type=int, default=2, help="seeds fitted one after the other")
     parser.add_argument("--tables", action="store_true", help="a table of its own for each seed")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     options = parser.parse_args()
@@ -57,21 +62,41 @@ def main() -> None:
     text = (files(syntharena.conf) / "dataset" / "adult.yaml").read_text()
     schema = schema_of(yaml.safe_load(text))
     whole = probes.table(schema, 2 * options.rows, np.random.default_rng(0))
-    print(f"{'':16}{'seeds':>6}{'apart':>9}{'together':>10}{'speed-up':>10}{'difference':>12}")
+    print(f"{'':15}" + "".join(f"{head:>13}" for head in HEADS))
     for name in options.names:
         spec = shortened(specs[name], options.steps) | {"device": options.device}
         for count in options.seeds:
             tables = [table_of(whole, options.rows, options.tables * s) for s in range(count)]
-            apart, together, difference = compared(spec, tables, schema, options.alone)
-            print(
-                f"{name:16}{count:6}{apart:9.2f}{together:10.2f}{apart / together:10.2f}"
-                f"{difference:12.1e}",
-                flush=True,
-            )
+            few = tables[: options.alone]
+            apart = [measured(spec, [own], schema, seed) for seed, own in enumerate(few)]
+            together = measured(spec, tables, schema)
+            print_line(name, count, apart, together)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a step took, and what was learned."""
+
+    milliseconds: float
+    operations: float
+    weights: list[torch.Tensor]
+
+
+class Counting(TorchDispatchMode):
+    """Counts operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Count, and do it."""
+        self.count += 1
+        return func(*args, **(kwargs or {}))
 
 
 def shortened(spec: dict[str, Any], steps: int) -> dict[str, Any]:
-    """Return a specification of a training of so many steps, of each of its phases."""
+    """Return a specification of a training of so many steps, or of as many in each phase."""
     lengths = [name for name in spec if name.endswith("steps") and name != "sampling_steps"]
     return spec | dict.fromkeys(lengths, steps)
 
@@ -82,47 +107,61 @@ def table_of(whole: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
     return whole.iloc[np.sort(chosen)].reset_index(drop=True)
 
 
-def compared(
-    spec: dict[str, Any], tables: Sequence[pd.DataFrame], schema: Schema, alone: int
-) -> tuple[float, float, float]:
-    """Return the seconds of single fits, of one batch, and the largest distance of weights."""
-    first, many = (
-        [targets.build(spec, ("fit", "sample")) for _ in range(n)]
-        for n in (min(alone, len(tables)), len(tables))
-    )
-    rngs = [np.random.default_rng(seed) for seed in range(len(tables))]
-    given: dict[str, Any] = {"schema": schema, "budget": Budget()}
-
-    def one_by_one() -> None:
-        for seed, (generator, table) in enumerate(zip(first, tables, strict=False)):
-            generator.fit(table, rng=np.random.default_rng(seed), **given)
-
-    def as_one() -> None:
-        type(many[0]).fit_together(many, tables, rngs=rngs, **given)
-
-    apart = seconds(one_by_one) * len(tables) / len(first)
-    together = seconds(as_one)
-    return apart, together, max(map(distance, first, many))
-
-
-def seconds(call: Callable[[], None]) -> float:
-    """Return the CPU time of a call, or its wall time where there is a GPU."""
+def measured(
+    spec: dict[str, Any], tables: Sequence[pd.DataFrame], schema: Schema, first: int = 0
+) -> Measured:
+    """Fit generators of these seeds as one batch, twice: with a clock, and counting."""
+    times, counts = [], []
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
-    started = clock()
-    call()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return clock() - started
+
+    def timed(step: int, total: int, **losses: float) -> None:
+        times.append((step, 1000 * clock()))
+
+    def counted(step: int, total: int, **losses: float) -> None:
+        counts.append(counting.count)
+
+    generators = fitted(spec, tables, schema, first, timed)
+    with Counting() as counting:
+        fitted(spec, tables, schema, first, counted)
+    (begun, start), (ended, end) = times[0], times[-1]
+    return Measured(
+        (end - start) / (ended - begun),
+        (counts[-1] - counts[0]) / (ended - begun),
+        [weights(generator) for generator in generators],
+    )
 
 
-def distance(one: Any, other: Any) -> float:
-    """Return the distance of two generators' weights, as a share of their length."""
-    parts = [
-        torch.cat([part.double().cpu().ravel() for part in network.state_dict().values()])
-        for generator in (one, other)
-        for network in [torch.nn.ModuleDict(generator.networks_)]
-    ]
-    return float((parts[0] - parts[1]).norm() / parts[0].norm())
+def fitted(
+    spec: dict[str, Any], tables: Sequence[pd.DataFrame], schema: Schema, first: int, progress: Any
+) -> list[Any]:
+    """Fit generators to tables, and report on the first."""
+    generators = [targets.build(spec, ("fit", "sample")) for _ in tables]
+    rngs = [np.random.default_rng(first + seed) for seed in range(len(tables))]
+    generators[0].progress = progress
+    type(generators[0]).fit_together(generators, tables, schema=schema, budget=Budget(), rngs=rngs)
+    return generators
+
+
+def weights(generator: Any) -> torch.Tensor:
+    """Return all numbers of a generator's networks."""
+    state = torch.nn.ModuleDict(generator.networks_).state_dict()
+    return torch.cat([part.double().cpu().ravel() for part in state.values()])
+
+
+def print_line(name: str, count: int, apart: Sequence[Measured], together: Measured) -> None:
+    """Print what seeds take apart and together."""
+    milliseconds, operations = (
+        count * np.mean([getattr(one, what) for one in apart])
+        for what in ("milliseconds", "operations")
+    )
+    pairs = zip([one.weights[0] for one in apart], together.weights, strict=False)
+    difference = max(float((a - b).norm() / a.norm()) for a, b in pairs)
+    print(
+        f"{name:15}{count:13}{milliseconds:13.2f}{together.milliseconds:13.2f}"
+        f"{milliseconds / together.milliseconds:13.2f}"
+        f"{operations:13.0f}{together.operations:13.0f}{difference:13.1e}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
