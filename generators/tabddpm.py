@@ -182,6 +182,8 @@ class TabDdpm(Network):
         part = min(size, seen_at_once(self.blocks_.width))
         options = {"lr": self.learning_rate, "weight_decay": self.weight_decay, "fused": True}
         adam = torch.optim.AdamW(network.parameters(), **options)
+        for weights in network.parameters():
+            weights.grad = torch.zeros_like(weights)  # parts add to it; a replay has its own
 
         def draw(start: Start) -> list[tuple[Tensor, Noise]]:
             parts = start.batches["rows"].draw().split(part)
@@ -196,7 +198,7 @@ class TabDdpm(Network):
 
         def step(number: int) -> dict[str, Tensor]:
             slow_down(adam, self.learning_rate, number / self.steps)
-            adam.zero_grad()
+            adam.zero_grad(set_to_none=False)
             means: dict[str, Tensor] = {}
             for rows, noise in seeds.drawn(draw):
                 found = seeds.each(losses, network, seeds.held, rows, noise)

@@ -246,10 +246,10 @@ class Average:
     def __init__(self, network: Module, decay: float) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"average must be in [0, 1), got {decay!r}")
-        self.network = network
         self.kept = copy.deepcopy(network)
         self.decay = decay
         self.updates = 0
+        self._kept, self._new = _numbers(self.kept), _numbers(network)
 
     def update(self) -> None:
         """Take the present weights in; early ones replace what is kept (Adam's correction)."""
@@ -258,8 +258,7 @@ class Average:
         self.updates += 1
         share = (1 - self.decay) / (1 - self.decay**self.updates)
         with torch.no_grad():
-            for kept, new in zip(_numbers(self.kept), _numbers(self.network), strict=True):
-                kept.lerp_(new, share)
+            torch._foreach_lerp_(self._kept, self._new, share)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the average and how much it has seen."""

@@ -12,6 +12,7 @@ those of its own fit up to the order of sums. Imported late, because torch takes
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from .replays import Applied, Replays
 from .start import Start
 
 
@@ -36,6 +38,7 @@ class One:
 
     def __init__(self, start: Start) -> None:
         self.starts, self.first = [start], start
+        self._replays = Replays()
         self.networks: Mapping[str, Any] = start.networks
         self.held = start.held
         self.parts = start.parts
@@ -50,7 +53,7 @@ class One:
 
     def each(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Apply a function, which draws nothing, to networks and tensors."""
-        return function(*arguments)
+        return self._replays(function, *arguments)
 
     def own(self, network: nn.Module, seed: int) -> nn.Module:
         """Return the network of a seed, which sees every later change of the weights."""
@@ -69,6 +72,8 @@ class Many:
     def __init__(self, starts: Sequence[Start]) -> None:
         self.starts, self.first = starts, starts[0]
         self.count = len(starts)
+        self._replays = Replays()
+        self._mapped: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.networks: Mapping[str, Any] = {
             name: stacked([start.networks[name] for start in starts]) for name in starts[0].networks
         }
@@ -91,16 +96,8 @@ class Many:
 
     def each(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Apply a function to each seed's own part of networks and tensors; stack the results."""
-        places = [i for i, argument in enumerate(arguments) if isinstance(argument, nn.Module)]
-        applied = _Applied(function, {place: arguments[place] for place in places})
-        weights = applied.state_dict(keep_vars=True)
-        rest = [argument for i, argument in enumerate(arguments) if i not in places]
-
-        def of_one(weights: dict[str, Tensor], *rest: Any) -> Any:
-            return torch.func.functional_call(applied, weights, rest)
-
-        with _Mappable():
-            return torch.vmap(of_one, (0, *map(_dimensions, rest)))(weights, *rest)
+        mapped = self._mapped.setdefault(function, functools.partial(_mapped, function))
+        return self._replays(mapped, *arguments)
 
     def own(self, network: nn.Module, seed: int) -> nn.Module:
         """Return the network of a seed, which sees every later change of the weights."""
@@ -108,6 +105,20 @@ class Many:
 
 
 Seeds = One | Many
+
+
+def _mapped(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Apply a function to each seed's own part of networks and tensors; stack the results."""
+    places = [i for i, argument in enumerate(arguments) if isinstance(argument, nn.Module)]
+    applied = Applied(function, {place: arguments[place] for place in places})
+    weights = applied.state_dict(keep_vars=True)
+    rest = [argument for i, argument in enumerate(arguments) if i not in places]
+
+    def of_one(weights: dict[str, Tensor], *rest: Any) -> Any:
+        return torch.func.functional_call(applied, weights, rest)
+
+    with _Mappable():
+        return torch.vmap(of_one, (0, *map(_dimensions, rest)))(weights, *rest)
 
 
 def stacked(networks: Sequence[nn.Module]) -> nn.Module:
@@ -159,29 +170,6 @@ def _dimensions(tree: Any) -> Any:
         parts = [_dimensions(part) for part in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return 0 if isinstance(tree, Tensor) else None
-
-
-class _Applied(nn.Module):
-    """A function of networks and other arguments, as a network.
-
-    Parameters
-    ----------
-    function : callable
-    networks : mapping of int to Module
-        Those among its arguments, by their places.
-    """
-
-    def __init__(self, function: Callable[..., Any], networks: dict[int, nn.Module]) -> None:
-        super().__init__()
-        self.function = function
-        self.networks = nn.ModuleDict({str(place): net for place, net in networks.items()})
-
-    def forward(self, *rest: Any) -> Any:
-        """Put networks and the rest in their places."""
-        arguments = list(rest)
-        for place, network in self.networks.items():
-            arguments.insert(int(place), network)
-        return self.function(*arguments)
 
 
 class _Mappable(TorchFunctionMode):

@@ -7,8 +7,9 @@ that was never cut short.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -104,11 +105,29 @@ def train(
     for done in range(begun + 1, total + 1):
         if until():
             break
-        losses = step(done - 1)
+        with quick_products():
+            losses = step(done - 1)
         if done % REPORT == 0 or done == total:
             for tell, own in zip(progress, _finite(losses, done), strict=True):
                 tell(done, total, **own)
             checkpoint.save(lambda done=done: (done, {n: _state(p) for n, p in parts.items()}))
+
+
+@contextlib.contextmanager
+def quick_products() -> Iterator[None]:
+    """Let a GPU multiply matrices of float32 in TF32, whose factors have 10 bits of mantissa.
+
+    Noise of single steps is far above that rounding, and products are several times faster. What
+    was set before is set again; nothing changes on a CPU.
+    """
+    import torch
+
+    products = torch.backends.cuda.matmul
+    before, products.allow_tf32 = products.allow_tf32, True
+    try:
+        yield
+    finally:
+        products.allow_tf32 = before
 
 
 def _finite(losses: Mapping[str, Tensor], step: int) -> list[dict[str, float]]:
