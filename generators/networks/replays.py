@@ -6,6 +6,7 @@ longer than running it. A CUDA graph tells it of all at once. Imported late (tor
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as trees
 
 PLAIN_CALLS = 2  # before a function is recorded
+RECORDING = "cuda"  # the kind of device that replays
 
 
 class Applied(nn.Module):
@@ -52,24 +54,24 @@ class Replays:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[Hashable, list[Sequence[Any]]] = {}
+        self._seen: dict[Hashable, list[Any]] = {}
         self._recorded: dict[Hashable, Callable[..., Any]] = {}
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Apply a function to networks, tensors, and tuples and lists of them."""
         leaves, form = trees.tree_flatten(arguments)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        if not torch.is_grad_enabled() or not any(tensor.is_cuda for tensor in tensors):
+        if not torch.is_grad_enabled() or not any(t.device.type == RECORDING for t in tensors):
             return function(*arguments)
         manner = (function, form, *map(_manner, leaves))
         if manner not in self._recorded:
-            calls = self._seen.setdefault(manner, [])
-            calls.append(leaves)  # which also keeps the constants' identities from others
-            if len(calls) <= PLAIN_CALLS:
+            before = self._seen.get(manner, [])
+            self._seen[manner] = [*before, [_kept(leaf) for leaf in leaves]]
+            if len(before) < PLAIN_CALLS:
                 return function(*arguments)
-            self._recorded[manner] = _record(function, form, *calls[-2:])
-            del calls[:-1]
-        return self._recorded[manner](*tensors)
+            self._recorded[manner] = _record(function, form, before[-1], leaves)
+        weights = [weight for leaf in leaves for weight in _weights(leaf).values()]
+        return self._recorded[manner](*weights, *tensors)
 
 
 def _manner(leaf: Any) -> Hashable:
@@ -79,27 +81,45 @@ def _manner(leaf: Any) -> Hashable:
     return leaf if isinstance(leaf, int | float | str | None) else id(leaf)
 
 
+def _kept(leaf: Any) -> Any:
+    """Return an argument, which keeps others from its identity, or a reference to a tensor."""
+    return weakref.ref(leaf) if isinstance(leaf, Tensor) else leaf
+
+
+def _weights(leaf: Any) -> dict[str, Tensor]:
+    """Return the weights of an argument that is a network."""
+    return dict(leaf.named_parameters()) if isinstance(leaf, nn.Module) else {}
+
+
 def _record(
     function: Callable[..., Any], form: Any, before: Sequence[Any], now: Sequence[Any]
 ) -> Callable[..., Any]:
-    """Record a function of the tensors among its arguments."""
-    places = [place for place, leaf in enumerate(now) if isinstance(leaf, Tensor)]
+    """Record a function of the weights of its networks, then of the tensors among its arguments."""
     networks = {place: leaf for place, leaf in enumerate(now) if isinstance(leaf, nn.Module)}
+    places = [place for place, leaf in enumerate(now) if isinstance(leaf, Tensor)]
 
-    def of_tensors(*given: Any) -> Any:  # networks, then tensors
+    def of_networks(*given: Any) -> Any:  # networks, then tensors
         filled = list(now)
         for place, leaf in zip([*networks, *places], given, strict=True):
             filled[place] = leaf
         return function(*trees.tree_unflatten(filled, form))
 
-    module = Applied(of_tensors, dict(enumerate(networks.values())))
-    samples = tuple(
-        now[place] if now[place] is before[place] else _copied(now[place]) for place in places
+    module = Applied(of_networks, dict(enumerate(networks.values())))
+    names = [name for name, _ in module.named_parameters()]
+
+    def of_tensors(*given: Tensor) -> Any:
+        weights = dict(zip(names, given[: len(names)], strict=True))
+        return torch.func.functional_call(module, weights, given[len(names) :])
+
+    # The weights under other names: what autograd keeps of them belongs to another stream.
+    weights = [weight.detach().requires_grad_() for weight in module.parameters()]
+    tensors = [now[i] if before[i]() is now[i] else _copied(now[i]) for i in places]
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    recorded = torch.cuda.make_graphed_callables(
+        of_tensors, (*weights, *tensors), allow_unused_input=True
     )
-    kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    recorded = torch.cuda.make_graphed_callables(module, samples, allow_unused_input=True)
-    for name, buffer in module.named_buffers():
-        buffer.copy_(kept[name])
+    for buffer, first in buffers:
+        buffer.copy_(first)
     return recorded
 
 

@@ -111,6 +111,7 @@ def train(
             for tell, own in zip(progress, _finite(losses, done), strict=True):
                 tell(done, total, **own)
             checkpoint.save(lambda done=done: (done, {n: _state(p) for n, p in parts.items()}))
+        del losses  # and what autograd keeps for them
 
 
 @contextlib.contextmanager
