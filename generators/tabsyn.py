@@ -11,8 +11,8 @@ its divergence that falls; then a diffusion of the means of its latents. Deviati
 - Latents are divided by twice their standard deviation, which makes it the 0.5 that EDM's scales
   assume; the authors divide by 2.
 - Transformers normalise before each part and have no extra token.
-- Diffusion trains for all of its passes instead of stopping after 500 without progress; either way
-  the weights of the best pass are kept, by its mean loss and not, as there, by its last batch's.
+- Of the diffusion the weights of the best pass are kept by its mean loss, and not by that of its
+  last batch.
 - A repeated number stands at the mean of its normal scores.
 - Presets below ``paper`` fix the number of steps, over which learning rates and beta fall evenly;
   then the diffusion's last weights are kept.
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 VAE_FALL, FALL = 0.95, 0.9  # of the learning rates, whenever the loss has stopped falling
 BETA_FALL, LEAST_BETA = 0.7, 1e-5
+STOPS = 500  # passes without a lower loss, after which the diffusion's training ends
 HELD, MOST_HELD = 0.1, 4096  # share, and most, of the rows that the autoencoder does not see
 
 
@@ -176,7 +177,8 @@ class TabSyn(Network):
         def learned(seed: int) -> dict[str, Any]:
             return {**first.learned(seed), **second.learned(seed)}
 
-        return Course(step, first.total + second.total, {**first.parts, **second.parts}, learned)
+        total = first.total + second.total
+        return Course(step, total, {**first.parts, **second.parts}, learned, second.until)
 
     def _check(self) -> None:
         for name in ("width", "factor", "vae_batch", "batch", "sampling_steps"):
@@ -241,7 +243,8 @@ class TabSyn(Network):
         inputs = self.width * sum(part.shape[-1] for part in seeds.held[:2])
         falls = {"patience": self.patience, "factor": FALL}
         rates = [Falling(self.learning_rate, total, **falls) for _ in seeds.starts]
-        best = Best(network, seeds.count, last=self.steps is not None)
+        in_steps = self.steps is not None
+        best = Best(network, seeds.count, last=in_steps, stops=None if in_steps else STOPS)
 
         def after_pass(losses: Sequence[float]) -> None:
             learning.fall(losses)
@@ -268,7 +271,8 @@ class TabSyn(Network):
         def learned(seed: int) -> dict[str, Any]:
             return {"diffusion": seeds.own(best.kept, seed), "latents": latents(seed)[0]}
 
-        return Course(step, total, {"diffusion": learning, "diffusion best": best}, learned)
+        parts = {"diffusion": learning, "diffusion best": best}
+        return Course(step, total, parts, learned, lambda: best.ended)
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None

@@ -190,23 +190,41 @@ class Best(Generic[Network]):
     last : bool
         Whether to keep the last weights instead, as is best where the learning rate has fallen to 0
         and the losses of single passes are noise.
+    stops : int, optional
+        So many passes in a row without a lower loss end the training of a seed.
     """
 
-    def __init__(self, network: Network, seeds: int = 1, *, last: bool = False) -> None:
+    def __init__(
+        self, network: Network, seeds: int = 1, *, last: bool = False, stops: int | None = None
+    ) -> None:
         self.network = network
-        self.last = last
+        self.last, self.stops = last, stops
         self.kept = copy.deepcopy(network)
         self.losses = [math.inf] * seeds
+        self.waited = [0] * seeds
+
+    @property
+    def going(self) -> list[bool]:
+        """Whether the training of each seed has not ended."""
+        return [self.stops is None or waited < self.stops for waited in self.waited]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training of all seeds has ended."""
+        return not any(self.going)
 
     def after_pass(self, losses: Sequence[float]) -> None:
         """Keep the present weights of each seed that wants them: the last, or the best."""
         better = [
             place
-            for place, (loss, least) in enumerate(zip(losses, self.losses, strict=True))
-            if self.last or loss < least
+            for place, (loss, least, on) in enumerate(
+                zip(losses, self.losses, self.going, strict=True)
+            )
+            if on and (self.last or loss < least)
         ]
+        self.waited = [waited + 1 for waited in self.waited]
         for place in better:
-            self.losses[place] = losses[place]
+            self.losses[place], self.waited[place] = losses[place], 0
         if len(better) == len(losses):
             self.kept.load_state_dict(self.network.state_dict())
             return
@@ -215,13 +233,13 @@ class Best(Generic[Network]):
             kept[better] = present[name][better]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the kept weights and their losses."""
-        return {"kept": self.kept.state_dict(), "losses": self.losses}
+        """Return the kept weights, their losses and how old they are."""
+        return {"kept": self.kept.state_dict(), "losses": self.losses, "waited": self.waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
         self.kept.load_state_dict(state["kept"])
-        self.losses = list(state["losses"])
+        self.losses, self.waited = list(state["losses"]), list(state["waited"])
 
 
 class Average:
@@ -258,7 +276,7 @@ class Average:
         self.updates += 1
         share = (1 - self.decay) / (1 - self.decay**self.updates)
         with torch.no_grad():
-            torch._foreach_lerp_(self._kept, self._new, share)
+            torch._foreach_lerp_(self._kept, self._new, share)  # pyright: ignore[reportPrivateImportUsage]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the average and how much it has seen."""

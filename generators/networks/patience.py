@@ -37,30 +37,26 @@ class Patience:
         self, network: nn.Module, rate: float, *, stops: int, slows: int, seeds: int = 1
     ) -> None:
         self._network = network
-        self._best = Best(network, seeds)
-        self._stops = stops
+        self._best = Best(network, seeds, stops=stops)
         plateau = {"patience": slows + 1, "factor": FACTOR, "lowest": LOWEST * rate}
         self._rates = [Falling(rate, 0, **plateau, threshold=THRESHOLD) for _ in range(seeds)]
-        self._waited = [0] * seeds
 
     @property
     def rates(self) -> list[float]:
         """The learning rate of each seed; 0 once its training has ended."""
-        pairs = zip(self._rates, self._waited, strict=True)
-        return [0.0 if waited >= self._stops else rate.value for rate, waited in pairs]
+        pairs = zip(self._rates, self._best.going, strict=True)
+        return [rate.value if on else 0.0 for rate, on in pairs]
 
     @property
     def ended(self) -> bool:
         """Whether the training of all seeds has ended."""
-        return min(self._waited) >= self._stops
+        return self._best.ended
 
     def look(self, losses: Sequence[float]) -> None:
-        """Take in the losses of the present weights, of seeds whose training has not ended."""
-        going = [waited < self._stops for waited in self._waited]
-        losses = [loss if on else math.inf for loss, on in zip(losses, going, strict=True)]
-        for seed, loss in enumerate(losses):
-            self._waited[seed] = 0 if loss < self._best.losses[seed] else self._waited[seed] + 1
-            self._rates[seed].after_pass(loss)
+        """Take in the losses of the present weights."""
+        for rate, loss, on in zip(self._rates, losses, self._best.going, strict=True):
+            if on:
+                rate.after_pass(loss)
         self._best.after_pass(losses)
 
     def best(self, seed: int) -> nn.Module:
@@ -70,11 +66,10 @@ class Patience:
     def state_dict(self) -> dict[str, Any]:
         """Return what has been seen."""
         rates = [rate.state_dict() for rate in self._rates]
-        return {"best": self._best.state_dict(), "rates": rates, "waited": list(self._waited)}
+        return {"best": self._best.state_dict(), "rates": rates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
-        self._waited = list(state["waited"])
         self._best.load_state_dict(state["best"])
         for rate, own in zip(self._rates, state["rates"], strict=True):
             rate.load_state_dict(own)

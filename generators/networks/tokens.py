@@ -126,6 +126,8 @@ class Layer(nn.Module):
         How many times wider the hidden layer is.
     """
 
+    compiles = True  # its tokens are too narrow for a GPU's ready kernels (``replays``)
+
     def __init__(self, width: int, factor: int) -> None:
         super().__init__()
         self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
