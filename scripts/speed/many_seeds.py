@@ -1,20 +1,22 @@
 """Print what a training step takes for S seeds one after the other, and for all in one batch.
 
     OMP_NUM_THREADS=1 python scripts/speed/many_seeds.py [NAME ...] [--preset cpu] [--steps 60]
-        [--rows 2000] [--seeds 1 4 16 64] [--alone 2] [--tables] [--device auto]
+        [--rows 1000] [--seeds 1 4 16 64] [--alone 2] [--tables] [--device auto]
 
-On tables drawn under the Schema of adult. Milliseconds are of the CPU, or of the clock where there
-is a GPU, between the first report of progress and the last. Operations are what a step hands to the
-device, which is what a step of small networks costs on a GPU. What precedes the first step is done
-for each seed either way and left out. ``--alone`` seeds are fitted one after the other, and what
-they take is scaled to S. The last column is how far the weights of a seed in a batch are at most
-from those of the seed alone, as a share of their length. With ``--tables`` each seed has a table of
-its own, so that its networks are laid out in wider blocks.
+On a table drawn under the Schema of adult. Milliseconds are those of the CPU, or of the clock on a
+GPU. Operations are what a step hands to the device, which is what a step of small networks costs on
+a GPU. What precedes the first step is done for each seed either way and left out, as are the first
+steps. ``--alone`` seeds are fitted one after the other, and what they take is scaled to S. The last
+column is how far the weights of a seed in a batch are at most from those of the seed alone, as a
+share of their length. With ``--tables`` each seed has a table of its own, so that its networks are
+laid out in wider blocks.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from syntharena.bench import config, probes, targets
 from syntharena.bench.contracts import Budget
 from syntharena.bench.datasets import schema_of
 from syntharena.bench.schema import Schema
+from syntharena.generators.networks.training import REPORT, device_of
 
 NAMES = (
     "tvae",
@@ -51,35 +54,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=NAMES, help="of generators (default: all)")
     parser.add_argument("--preset", default="cpu", help="sizes of the networks")
-    parser.add_argument("--steps", type=int, default=60, help="of each training, > 20")
-    parser.add_argument("--rows", type=int, default=2000, help="of a table")
+    parser.add_argument("--steps", type=int, default=60, help="of a phase of training, >= 60")
+    parser.add_argument("--rows", type=int, default=1000, help="of a table")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--alone", type=int, default=2, help="seeds fitted one after the other")
     parser.add_argument("--tables", action="store_true", help="a table of its own for each seed")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     options = parser.parse_args()
+    if options.steps < 3 * REPORT:
+        parser.error(f"--steps must be >= {3 * REPORT}, got {options.steps}")
     specs = config.all_options("generator", preset=options.preset)
     text = (files(syntharena.conf) / "dataset" / "adult.yaml").read_text()
     schema = schema_of(yaml.safe_load(text))
     whole = probes.table(schema, 2 * options.rows, np.random.default_rng(0))
-    print(f"{'':15}" + "".join(f"{head:>13}" for head in HEADS))
+    most = max(options.seeds)
+    tables = [table_of(whole, options.rows, options.tables * seed) for seed in range(most)]
+    device = device_of(options.device)
+    print(f"# {device_name(device)}, torch {torch.__version__}, preset {options.preset}")
+    print(f"{'':15}" + "".join(f"{head:>13}" for head in HEADS), flush=True)
     for name in options.names:
-        spec = shortened(specs[name], options.steps) | {"device": options.device}
+        spec = shortened(specs[name], options.steps) | {"device": device}
+        alone = enumerate(tables[: options.alone])
+        apart = [measured(spec, [own], schema, device, seed) for seed, own in alone]
         for count in options.seeds:
-            tables = [table_of(whole, options.rows, options.tables * s) for s in range(count)]
-            few = tables[: options.alone]
-            apart = [measured(spec, [own], schema, seed) for seed, own in enumerate(few)]
-            together = measured(spec, tables, schema)
-            print_line(name, count, apart, together)
+            print_line(name, count, apart, measured(spec, tables[:count], schema, device))
+
+
+def device_name(device: str) -> str:
+    """Say what computes."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} threads of {platform.processor() or platform.machine()}"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a step took, and what was learned."""
+    """What a step took, and what it was of."""
 
     milliseconds: float
     operations: float
-    weights: list[torch.Tensor]
+    generators: list[Any]
 
 
 class Counting(TorchDispatchMode):
@@ -97,7 +111,8 @@ class Counting(TorchDispatchMode):
 
 def shortened(spec: dict[str, Any], steps: int) -> dict[str, Any]:
     """Return a specification of a training of so many steps, or of as many in each phase."""
-    lengths = [name for name in spec if name.endswith("steps") and name != "sampling_steps"]
+    ends = ("steps", "epochs")
+    lengths = [name for name in spec if name.endswith(ends) and name != "sampling_steps"]
     return spec | dict.fromkeys(lengths, steps)
 
 
@@ -108,27 +123,28 @@ def table_of(whole: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
 
 
 def measured(
-    spec: dict[str, Any], tables: Sequence[pd.DataFrame], schema: Schema, first: int = 0
+    spec: dict[str, Any],
+    tables: Sequence[pd.DataFrame],
+    schema: Schema,
+    device: str,
+    first: int = 0,
 ) -> Measured:
-    """Fit generators of these seeds as one batch, twice: with a clock, and counting."""
-    times, counts = [], []
-    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
+    """Fit generators of these seeds as one batch, and watch the steps after the first report.
 
-    def timed(step: int, total: int, **losses: float) -> None:
-        times.append((step, 1000 * clock()))
+    Most of them are timed. In the last, operations are counted, which makes them slow.
+    """
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    reports, counting = [], Counting()
 
-    def counted(step: int, total: int, **losses: float) -> None:
-        counts.append(counting.count)
+    def progress(step: int, total: int, **losses: float) -> None:
+        reports.append((step, 1000 * clock(), counting.count))
+        if total - step == REPORT:
+            stack.enter_context(counting)
 
-    generators = fitted(spec, tables, schema, first, timed)
-    with Counting() as counting:
-        fitted(spec, tables, schema, first, counted)
-    (begun, start), (ended, end) = times[0], times[-1]
-    return Measured(
-        (end - start) / (ended - begun),
-        (counts[-1] - counts[0]) / (ended - begun),
-        [weights(generator) for generator in generators],
-    )
+    with contextlib.ExitStack() as stack:
+        generators = fitted(spec, tables, schema, first, progress)
+    (begun, start, _), (ended, end, _), (total, _, count) = reports[0], reports[-2], reports[-1]
+    return Measured((end - start) / (ended - begun), count / (total - ended), generators)
 
 
 def fitted(
@@ -142,10 +158,13 @@ def fitted(
     return generators
 
 
-def weights(generator: Any) -> torch.Tensor:
-    """Return all numbers of a generator's networks."""
-    state = torch.nn.ModuleDict(generator.networks_).state_dict()
-    return torch.cat([part.double().cpu().ravel() for part in state.values()])
+def distance(one: Any, other: Any) -> float:
+    """Return how far two generators' weights are apart, as a share of their length."""
+    first, second = (
+        torch.cat([part.double().cpu().ravel() for part in state.values()])
+        for state in (torch.nn.ModuleDict(g.networks_).state_dict() for g in (one, other))
+    )
+    return float((first - second).norm() / first.norm())
 
 
 def print_line(name: str, count: int, apart: Sequence[Measured], together: Measured) -> None:
@@ -154,8 +173,8 @@ def print_line(name: str, count: int, apart: Sequence[Measured], together: Measu
         count * np.mean([getattr(one, what) for one in apart])
         for what in ("milliseconds", "operations")
     )
-    pairs = zip([one.weights[0] for one in apart], together.weights, strict=False)
-    difference = max(float((a - b).norm() / a.norm()) for a, b in pairs)
+    pairs = zip([one.generators[0] for one in apart], together.generators, strict=False)
+    difference = max(distance(one, other) for one, other in pairs)
     print(
         f"{name:15}{count:13}{milliseconds:13.2f}{together.milliseconds:13.2f}"
         f"{milliseconds / together.milliseconds:13.2f}"
