@@ -8,9 +8,11 @@ shown that this pays. Imported late (torch).
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import warnings
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,12 +169,26 @@ class _Function:
             for i in self.tensors
         ]
         buffers = [(buffer, buffer.clone()) for buffer in self.module.buffers()]
-        recorded = torch.cuda.make_graphed_callables(
-            self.call, (*weights, *tensors), allow_unused_input=True
-        )
+        with _garbage_kept():
+            recorded = torch.cuda.make_graphed_callables(
+                self.call, (*weights, *tensors), allow_unused_input=True
+            )
         for buffer, first in buffers:
             buffer.copy_(first)
         return recorded
+
+
+@contextlib.contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Collect garbage now and not within: to free an old recording would spoil a new one."""
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _copied(tensor: Tensor) -> Tensor:
