@@ -72,17 +72,17 @@ def fit(all_stages: Sequence[Stages], all_parts: Sequence[Mapping[str, pd.DataFr
     wanting = [(stages, parts[stages.fit_on]) for stages, parts in pairs if stages.wants_fit]
     if len(wanting) < 2:
         return
-    all_stages, tables = zip(*wanting, strict=True)
-    generators = [stages.generator() for stages in all_stages]
-    checkpoint = all_stages[0].checkpoint
+    fitted = [stages for stages, _ in wanting]
+    generators = [stages.generator() for stages in fitted]
+    checkpoint = fitted[0].checkpoint
     try:
-        _fit(all_stages, generators, tables, checkpoint)
+        _fit(fitted, generators, [rows for _, rows in wanting], checkpoint)
     except Exception as error:
         if not is_out_of_memory(error):
             checkpoint.drop()
         raise
-    for stages, generator in zip(all_stages, generators, strict=True):
-        stages.share(len(all_stages))
+    for stages, generator in zip(fitted, generators, strict=True):
+        stages.share(len(fitted))
         stages.account(generator)
         stages.keep(generator)
     checkpoint.drop()

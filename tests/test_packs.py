@@ -41,6 +41,12 @@ def record_of(store, cell):
     return found
 
 
+def table_of(store, record):
+    found = store.get_table(record["synthetic"]["sha256"])
+    assert found is not None
+    return found
+
+
 # What makes a pack
 
 
@@ -112,10 +118,8 @@ def test_a_batch_of_networks_draws_what_each_draws_alone(store, place, make_cell
         found, expected = record_of(store, cell), record_of(alone, cell)
         assert (found["status"], expected["status"], found["together"]) == ("ok", "ok", 3)
         assert found["privacy"] == expected["privacy"]
-        one, other = (
-            place.get_table(record["synthetic"]["sha256"])
-            for place, record in ((store, found), (alone, expected))
-        )
+        one = table_of(store, found)
+        other = table_of(alone, expected)
         discrete = ["city", "label"]
         assert (one[discrete] != other[discrete]).to_numpy().mean() < 0.01
         assert ((one["x"] - other["x"]).abs() > 0.01).mean() < 0.01
@@ -141,7 +145,7 @@ def test_a_stop_in_a_batch_leaves_its_cells_for_the_next_start(store, place, mak
 
     Local(workers=1, together=3).run(cells, place, on_event, began.is_set)
     assert [record["status"] for record in store.records()] == ["preempted"]
-    assert store.get(cells[0])["status"] == "preempted"
+    assert record_of(store, cells[0])["status"] == "preempted"
 
 
 def test_a_batch_takes_too_long_and_its_cells_do_not(worker, make_cell):
