@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .cells import Cell
+from .packs import packs
 from .process import Outcome
 from .store import Store, StoreError
 from .worker import make_record
@@ -60,19 +61,27 @@ class Local:
     ----------
     workers : int, optional
         How many cells run at once; None: processors / threads of a cell.
+    together : int
+        Most cells that differ in nothing but their seeds whose generators are fitted as one batch.
 
     Raises
     ------
     ValueError
-        If ``workers`` is not a whole number >= 1.
+        If either is not a whole number >= 1.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, together: int = 1) -> None:
         if workers is not None and (not isinstance(workers, int) or workers < 1):
             raise ValueError(
                 f"hydra.launcher.workers must be a whole number >= 1 or null, got {workers!r}"
             )
+        if not isinstance(together, int) or together < 1:
+            raise ValueError(
+                f"hydra.launcher.together must be a whole number >= 1, got {together!r}; "
+                "1 fits every cell by itself"
+            )
         self.workers = workers
+        self.together = together
 
     def run(
         self,
@@ -100,7 +109,7 @@ class Local:
         workers = min(self.workers or max(1, len(processors) // threads), len(cells))
         pool = _Pool(place, _slots(processors, workers, threads), threads, on_event)
         try:
-            pool.run(deque(cells), stopping)
+            pool.run(deque(packs(cells, self.together)), stopping)
         finally:
             pool.close()
 
@@ -113,7 +122,10 @@ def _slots(processors: list[int], workers: int, threads: int) -> list[tuple[int,
 
 
 class _Pool:
-    """The nursery, its workers, and the cell that each has in hand."""
+    """The nursery, its workers, and the pack that each has in hand.
+
+    A worker fits a pack, then runs its first cell. The others wait for that, and go to any worker.
+    """
 
     def __init__(
         self, place: Workplace, slots: list[tuple[int, ...]], threads: int, on_event: Event
@@ -121,7 +133,8 @@ class _Pool:
         self._place = place
         self._on_event = on_event
         self._selector = selectors.DefaultSelector()
-        self._in_hand: dict[socket.socket, Cell | None] = {}
+        self._queue: deque[list[Cell]] = deque()
+        self._in_hand: dict[socket.socket, list[Cell]] = {}
         self._cpus: dict[socket.socket, tuple[int, ...]] = {}
         self._pending: dict[socket.socket, bytes] = {}
         self._nursery, self._process = _start_nursery(place, threads)
@@ -133,17 +146,19 @@ class _Pool:
         socket.send_fds(self._nursery, [json.dumps({"cpus": cpus}).encode()], [theirs.fileno()])
         theirs.close()
         self._selector.register(ours, selectors.EVENT_READ)
-        self._in_hand[ours], self._cpus[ours], self._pending[ours] = None, cpus, b""
+        self._in_hand[ours], self._cpus[ours], self._pending[ours] = [], cpus, b""
 
-    def run(self, queue: deque[Cell], stopping: Callable[[], bool]) -> None:
+    def run(self, queue: deque[list[Cell]], stopping: Callable[[], bool]) -> None:
+        self._queue = queue
         deadline = None
         while True:
             if deadline is None and stopping():
-                queue.clear()
                 deadline = time.monotonic() + STOP_SECONDS
                 self._stop_cells()
-            for worker, cell in list(self._in_hand.items()):
-                if cell is None and queue:
+            if deadline is not None:
+                queue.clear()
+            for worker, pack in list(self._in_hand.items()):
+                if not pack and queue:
                     self._give(worker, queue.popleft())
             if not queue and not any(self._in_hand.values()):
                 return
@@ -152,14 +167,21 @@ class _Pool:
             for key, _ in self._selector.select(POLL_SECONDS):
                 self._receive(key.fileobj)  # type: ignore[arg-type]
 
-    def _give(self, worker: socket.socket, cell: Cell) -> None:
-        self._in_hand[worker] = cell
-        self._on_event(cell, {"started": time.time()})
-        worker.sendall(json.dumps(cell.to_dict()).encode() + b"\n")
+    def _give(self, worker: socket.socket, pack: list[Cell]) -> None:
+        self._in_hand[worker] = pack
+        self._on_event(pack[0], {"started": time.time()})
+        worker.sendall(json.dumps([cell.to_dict() for cell in pack]).encode() + b"\n")
+
+    def _taken(self, worker: socket.socket) -> Cell | None:
+        """Take the pack off a worker, and queue what waited for its first cell."""
+        cell, *others = self._in_hand[worker] or [None]
+        self._in_hand[worker] = []
+        self._queue.extendleft([other] for other in reversed(others) if other)
+        return cell
 
     def _stop_cells(self) -> None:
-        for worker, cell in self._in_hand.items():
-            if cell is not None:
+        for worker, pack in self._in_hand.items():
+            if pack:
                 worker.sendall(b"\n")
 
     def _receive(self, worker: socket.socket) -> None:
@@ -172,20 +194,22 @@ class _Pool:
             return
         *lines, self._pending[worker] = (self._pending[worker] + content).split(b"\n")
         for line in lines:
-            cell, event = self._in_hand[worker], json.loads(line)
+            event = json.loads(line)
             if "broken" in event:
                 raise StoreError(
                     f"paths.results can no longer be written ({event['broken']}); "
                     "mend it, then the same command goes on"
                 )
-            if "done" in event:
-                self._in_hand[worker] = None
+            in_hand = self._in_hand[worker]
+            cell = self._taken(worker) if "done" in event else in_hand[0] if in_hand else None
             if cell is not None:
                 self._on_event(cell, event)
 
     def _replace(self, worker: socket.socket) -> None:
         """Record what a worker that died had in hand, and hire another."""
-        cell, cpus = self._in_hand.pop(worker), self._cpus.pop(worker)
+        cell = self._taken(worker)
+        del self._in_hand[worker]
+        cpus = self._cpus.pop(worker)
         self._selector.unregister(worker)
         worker.close()
         if self._process.poll() is not None:

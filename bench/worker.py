@@ -19,11 +19,11 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import datasets, environment, process, targets
+from . import datasets, environment, packs, process, targets
 from .answers import OUTCOME
 from .cells import Cell, table_identity
 from .seeds import stream
@@ -62,6 +62,40 @@ class Worker:
         self._cache_dir = cache_dir
         self._cpus = cpus
         self._held: dict[tuple[str, ...], Any] = {}
+
+    def fit_together(
+        self, pack: Sequence[Cell], on_message=lambda message: None, stopped=lambda: ""
+    ) -> None:
+        """Fit the generators of a pack as one batch, for ``run`` to find them.
+
+        If that fails, its log is kept, and each cell fits by itself and says what is wrong with it.
+        """
+        try:
+            task = self._joint_task(pack)
+        except Exception:
+            return
+        limits = packs.limits(pack, self._cpus)
+        outcome = process.run(
+            task, limits, on_message=on_message, cancelled=lambda: bool(stopped())
+        )
+        if (outcome.ended, outcome.exit_code) != ("exit", 0) and outcome.log:
+            self.store.put_log(pack[0].record_key, outcome.log)
+
+    def _joint_task(self, pack: Sequence[Cell]):
+        scenario = targets.build(pack[0].scenario, ("parts", "run"))
+        dataset = self._dataset(pack[0].dataset)
+
+        def task(report: process.Report) -> None:
+            reports = [report, *[lambda **message: None] * (len(pack) - 1)]  # the first speaks
+            packs.fit(
+                [
+                    Stages(cell, dataset.schema, self.store, own)
+                    for cell, own in zip(pack, reports, strict=True)
+                ],
+                [scenario.parts(dataset, stream(cell.seeds["split"], "split")) for cell in pack],
+            )
+
+        return task
 
     def run(self, cell: Cell, on_message=lambda message: None, stopped=lambda: "") -> dict | None:
         """Run one cell and write its record.
@@ -174,7 +208,7 @@ def make_record(
         **end,
         "synthetic": result.get("synthetic"),
         "privacy": result.get("privacy"),
-        **{part: result[part] for part in ("audit", "tuning") if part in result},
+        **{part: result[part] for part in ("audit", "tuning", "together") if part in result},
         **{kind: result.get(kind, {}) for kind in OUTCOME},
         "cost": result.get("cost", {}) | {"tree_peak_rss_mib": outcome.peak_rss_mib},
         "environment": environment.describe() | {"threads": cell.limits["threads"]},
@@ -287,7 +321,10 @@ def _serve(channel: socket.socket, settings: Mapping[str, Any], slot: Mapping[st
 
     try:
         for line in filter(None, _lines(channel)):  # an empty line stops a cell that has ended
-            record = worker.run(Cell.from_dict(json.loads(line)), on_message, stopped)
+            pack = [Cell.from_dict(cell) for cell in json.loads(line)]
+            if len(pack) > 1:
+                worker.fit_together(pack, on_message, stopped)
+            record = worker.run(pack[0], on_message, stopped)
             if record is None:
                 return
             send({"done": {"status": record["status"], "reason": record["reason"]}})

@@ -36,6 +36,28 @@ class FirstDraw(Honest):
         return super().sample(n, rng=rng).assign(x=self.number_)
 
 
+class Joint(Honest):
+    """Learns one table like another, alone or in a batch."""
+
+    parameters = 3
+
+    def __init__(self, end="well"):
+        self.end = end
+
+    @classmethod
+    def fit_together(cls, generators, tables, *, schema, budget, rngs):
+        end = generators[0].end
+        if end == "raises":
+            raise RuntimeError("cannot learn these together")
+        if end == "crashes":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        while end == "hangs":
+            time.sleep(0.1)
+        for generator, table, rng in zip(generators, tables, rngs, strict=True):
+            generator.fit(table, schema=schema, budget=budget, rng=rng)
+            generator.progress(1, 1, loss=0.0)
+
+
 class Slow(Honest):
     """Reports its progress while it takes its time."""
 
