@@ -135,7 +135,7 @@ def _run_verb(verbs: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from . import local, plan, sweep, targets
+    from . import plan, pool, sweep, targets
     from .store import Store
 
     points = _points(options)
@@ -150,7 +150,7 @@ def _run(options: argparse.Namespace) -> int:
     folders = plan.Folders.of(first["paths"])
     store = Store(folders.results)
     launcher = targets.build(first["hydra"]["launcher"], ("run",))
-    place = local.Workplace(folders.results, folders.data, folders.cache, plan.preload(cells))
+    place = pool.Workplace(folders.results, folders.data, folders.cache, plan.preload(cells))
     watchers = terminal.watchers(store, first["tracking"], quiet=options.quiet)
     try:
         progress = sweep.run(

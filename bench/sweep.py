@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 from . import datasets, plan, targets
 from .cells import Cell, table_identity
-from .local import Event, Workplace
+from .pool import Event, Workplace
 from .seeds import stream
 from .store import Store
 
 
 class Launcher(Protocol):
-    """Runs cells somewhere and returns when each has its record."""
+    """Runs cells somewhere."""
 
     def run(
         self,
@@ -25,19 +25,32 @@ class Launcher(Protocol):
         place: Workplace,
         on_event: Event,
         stopping: Callable[[], bool] = ...,
-    ) -> None:
-        """Run every cell."""
+    ) -> str:
+        """Run every cell; return what is left to others, in a line, or an empty text.
+
+        ``on_event`` is called with the cell and one of ``{"started": time}``,
+        ``{"event": message}``, ``{"queued": reason}`` and ``{"done": {"status", "reason"}}``.
+        """
+        ...
+
+    def outline(self, cells: Sequence[Cell], place: Workplace) -> list[str]:
+        """Return lines that say what ``run`` would do."""
         ...
 
 
 @dataclass
 class Progress:
-    """How far a sweep is; ``counts`` are the statuses of all its cells that have a record."""
+    """How far a sweep is.
+
+    ``counts`` are the statuses of all its cells that have a record; ``left`` says, in a line, what
+    the launcher has left to others.
+    """
 
     cells: Sequence[Cell]
     pending: Sequence[Cell]
     counts: Counter[str] = field(default_factory=Counter)
     stopped: bool = False
+    left: str = ""
 
     @property
     def missing(self) -> int:
@@ -113,7 +126,7 @@ def run(
             watcher.on_event(cell, event)
 
     with _stop_signals() as stopping:
-        launcher.run(progress.pending, place, on_event, stopping)
+        progress.left = launcher.run(progress.pending, place, on_event, stopping)
         progress.stopped = stopping()
     return progress
 

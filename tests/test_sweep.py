@@ -11,7 +11,8 @@ from driver import processes_of, start_driver, wait_for_nobody
 
 from syntharena.bench import leaderboard, render, sweep
 from syntharena.bench.datasets import DatasetError
-from syntharena.bench.local import Local, Workplace, _slots
+from syntharena.bench.local import Local
+from syntharena.bench.pool import Workplace, slots
 from syntharena.bench.status import status
 from syntharena.bench.store import Store, StoreError
 
@@ -149,9 +150,9 @@ def test_a_worker_that_is_killed_costs_one_cell(store, place, make_cell):
 
 
 def test_workers_never_share_processors_that_were_asked_for():
-    assert _slots([0, 1, 2, 3], 2, 2) == [(0, 1), (2, 3)]
-    assert _slots([4, 9], 2, 1) == [(4,), (9,)]
-    assert _slots([0, 1], 3, 1) == [(0, 1)] * 3
+    assert slots([0, 1, 2, 3], 2, 2) == [(0, 1), (2, 3)]
+    assert slots([4, 9], 2, 1) == [(4,), (9,)]
+    assert slots([0, 1], 3, 1) == [(0, 1)] * 3
 
 
 def kill_and_resume(make_cell, tmp_path, *, seeds, kills, seconds):

@@ -11,7 +11,8 @@ import pytest
 import searched
 
 from syntharena.bench import leaderboard, render, sweep, tracking
-from syntharena.bench.local import Local, Workplace
+from syntharena.bench.local import Local
+from syntharena.bench.pool import Workplace
 
 SUPPORT = Path(__file__).parent / "support"
 

@@ -1,0 +1,215 @@
+"""A pool of workers on this machine, and the cell that each has in hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .cells import Cell
+from .process import Outcome
+from .store import Store, StoreError
+from .worker import KILL_PATIENCE, make_record
+
+POLL_SECONDS = 0.2
+STOP_SECONDS = 10.0  # how long stopped workers may take to write their records
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+Event = Callable[[Cell, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where cells find their tables and leave their records.
+
+    Parameters
+    ----------
+    results, cache : Path
+        Folders of the Store and of downloaded tables.
+    data : Path or None
+        Folder of tables.
+    preload : sequence of str
+        Modules imported once for all cells.
+    """
+
+    results: Path
+    data: Path | None
+    cache: Path
+    preload: Sequence[str] = ()
+
+
+def slots(processors: Sequence[int], workers: int, threads: int) -> list[tuple[int, ...]]:
+    """Give each worker its own processors; where there are too few, they share all."""
+    if workers * threads > len(processors):
+        return [tuple(processors)] * workers
+    return [tuple(processors[i * threads : (i + 1) * threads]) for i in range(workers)]
+
+
+class Pool:
+    """The nursery, its workers, and the cell that each has in hand.
+
+    Parameters
+    ----------
+    place : Workplace
+        Folders and preloaded modules.
+    cpus : sequence of tuple of int
+        For each worker the processors that it may use.
+    threads : int
+        What libraries are told that a cell may use.
+    on_event : callable
+        As in ``Launcher.run``.
+    """
+
+    def __init__(
+        self,
+        place: Workplace,
+        cpus: Sequence[tuple[int, ...]],
+        threads: int,
+        on_event: Event,
+    ) -> None:
+        self._place = place
+        self._on_event = on_event
+        self._stopping: Callable[[], bool] = lambda: False
+        self._selector = selectors.DefaultSelector()
+        self._in_hand: dict[socket.socket, Cell | None] = {}
+        self._cpus: dict[socket.socket, tuple[int, ...]] = {}
+        self._pending: dict[socket.socket, bytes] = {}
+        self._nursery, self._process = _start_nursery(place, threads)
+        for slot in cpus:
+            self._hire(slot)
+
+    @property
+    def in_hand(self) -> list[Cell]:
+        """The cells that are being run."""
+        return [cell for cell in self._in_hand.values() if cell is not None]
+
+    def _hire(self, cpus: tuple[int, ...]) -> None:
+        ours, theirs = socket.socketpair()
+        socket.send_fds(self._nursery, [json.dumps({"cpus": cpus}).encode()], [theirs.fileno()])
+        theirs.close()
+        self._selector.register(ours, selectors.EVENT_READ)
+        self._in_hand[ours], self._cpus[ours], self._pending[ours] = None, cpus, b""
+
+    def run(
+        self, cells: Iterator[Cell], stopping: Callable[[], bool], *, leave: bool = False
+    ) -> None:
+        """Run cells until there are no more.
+
+        Parameters
+        ----------
+        cells : iterator of Cell
+            Asked for one whenever a worker is free.
+        stopping : callable
+            Asked often; True takes no more cells and ends those in hand, as ``preempted``.
+        leave : bool
+            Return at once instead, for ``close`` to end them without a record.
+        """
+        self._stopping = stopping
+        deadline = None
+        while True:
+            if deadline is None and stopping():
+                if leave:
+                    return
+                cells = iter(())
+                deadline = time.monotonic() + STOP_SECONDS
+                self._stop_cells()
+            self._feed(cells)
+            if not self.in_hand:
+                return
+            if deadline is not None and time.monotonic() > deadline:
+                return
+            for key, _ in self._selector.select(POLL_SECONDS):
+                self._receive(key.fileobj)  # type: ignore[arg-type]
+
+    def _feed(self, cells: Iterator[Cell]) -> None:
+        for worker, cell in list(self._in_hand.items()):
+            if cell is None and (following := next(cells, None)) is not None:
+                self._in_hand[worker] = following
+                self._on_event(following, {"started": time.time()})
+                worker.sendall(json.dumps(following.to_dict()).encode() + b"\n")
+
+    def _stop_cells(self) -> None:
+        for worker, cell in self._in_hand.items():
+            if cell is not None:
+                worker.sendall(b"\n")
+
+    def _receive(self, worker: socket.socket) -> None:
+        try:
+            content = worker.recv(1 << 16)
+        except ConnectionResetError:
+            content = b""
+        if not content:
+            self._replace(worker)
+            return
+        *lines, self._pending[worker] = (self._pending[worker] + content).split(b"\n")
+        for line in lines:
+            cell, event = self._in_hand[worker], json.loads(line)
+            if "broken" in event:
+                raise StoreError(
+                    f"paths.results can no longer be written ({event['broken']}); "
+                    "mend it, then the same command goes on"
+                )
+            if "done" in event:
+                self._in_hand[worker] = None
+            if cell is not None:
+                self._on_event(cell, event)
+
+    def _replace(self, worker: socket.socket) -> None:
+        """Record what a worker that died had in hand, and hire another."""
+        cell, cpus = self._in_hand.pop(worker), self._cpus.pop(worker)
+        self._selector.unregister(worker)
+        worker.close()
+        time.sleep(KILL_PATIENCE)  # who kills a worker may be about to kill or stop this process
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the nursery process ended with code {self._process.returncode}")
+        if cell is not None and not self._stopping():
+            end = {"status": "failed", "reason": "its worker process was killed", "stage": "start"}
+            outcome = Outcome("exit", 1, 0.0, 0.0, b"")
+            Store(self._place.results).put(make_record(cell, outcome, end, time.time()))
+            self._on_event(cell, {"done": {"status": end["status"], "reason": end["reason"]}})
+        self._hire(cpus)
+
+    def close(self) -> None:
+        """End the workers; a cell that one has in hand ends without a record."""
+        for worker in self._in_hand:
+            worker.close()
+        self._nursery.close()
+        self._selector.close()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+def _start_nursery(place: Workplace, threads: int) -> tuple[socket.socket, subprocess.Popen]:
+    """Start the process that workers are forked from; `-m` lets it import from this folder."""
+    ours, theirs = socket.socketpair()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "syntharena.bench.nursery"],
+        stdin=theirs.fileno(),
+        env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        start_new_session=True,  # Ctrl-C reaches the launcher alone, which then stops the cells
+    )
+    theirs.close()
+    settings = {
+        "results": str(place.results),
+        "data_dir": str(place.data) if place.data else None,
+        "cache_dir": str(place.cache),
+        "preload": list(place.preload),
+    }
+    ours.sendall(json.dumps(settings).encode() + b"\n")
+    return ours, process
