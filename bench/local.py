@@ -40,7 +40,7 @@ class Local:
         place: Workplace,
         on_event: Event,
         stopping: Callable[[], bool] = lambda: False,
-    ) -> str:
+    ) -> int:
         """Run every cell and return when each has its record.
 
         Parameters
@@ -56,8 +56,8 @@ class Local:
 
         Returns
         -------
-        str
-            Empty: nothing is left to others.
+        int
+            0: nothing is left to others.
         """
         threads, cpus = self._slots(cells)
         pool = Pool(place, cpus, threads, on_event)
@@ -65,7 +65,7 @@ class Local:
             pool.run(iter(cells), stopping)
         finally:
             pool.close()
-        return ""
+        return 0
 
     def outline(self, cells: Sequence[Cell], place: Workplace) -> list[str]:
         """Return lines that say what ``run`` would do."""

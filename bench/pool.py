@@ -178,9 +178,10 @@ class Pool:
             raise RuntimeError(f"the nursery process ended with code {self._process.returncode}")
         if cell is not None and not self._stopping():
             end = {"status": "failed", "reason": "its worker process was killed", "stage": "start"}
-            outcome = Outcome("exit", 1, 0.0, 0.0, b"")
-            Store(self._place.results).put(make_record(cell, outcome, end, time.time()))
-            self._on_event(cell, {"done": {"status": end["status"], "reason": end["reason"]}})
+            store, outcome = Store(self._place.results), Outcome("exit", 1, 0.0, 0.0, b"")
+            store.put(make_record(cell, outcome, end, time.time()))
+            kept = store.get(cell) or end  # it may have died when it had written its own
+            self._on_event(cell, {"done": {"status": kept["status"], "reason": kept["reason"]}})
         self._hire(cpus)
 
     def close(self) -> None:

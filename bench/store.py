@@ -27,7 +27,6 @@ import fcntl
 import json
 import os
 import secrets
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from .statuses import STATUSES
 
 FORMAT = 1
 ORPHAN_SECONDS = 24 * 3600  # a temporary file this old has no living writer
+SWEPT_TIMES = 3  # how often a file is written again whose temporary file was swept out
 
 
 class StoreError(RuntimeError):
@@ -71,6 +71,7 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
             probe.write_bytes(b"")
+            now = probe.stat().st_mtime  # by the clock of the file system, which may be another
             probe.unlink()
         except OSError as error:
             raise StoreError(
@@ -78,8 +79,9 @@ class Store:
                 f"({error.strerror}); set paths.results=FOLDER"
             ) from error
         for orphan in self.root.rglob(".tmp-*"):
-            if time.time() - orphan.stat().st_mtime > ORPHAN_SECONDS:
-                orphan.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # its writer is done with it
+                if now - orphan.stat().st_mtime > ORPHAN_SECONDS:
+                    orphan.unlink()
 
     # Records
 
@@ -305,9 +307,13 @@ class Store:
 
     # Logs
 
+    def log_path(self, key: str) -> Path:
+        """Where what a cell had printed lies, if it did not end well."""
+        return self.root / "logs" / f"{key}.txt"
+
     def put_log(self, key: str, text: bytes) -> Path:
         """Keep what a cell that did not end well had printed."""
-        path = self.root / "logs" / f"{key}.txt"
+        path = self.log_path(key)
         publish(path, text, replace=True)
         return path
 
@@ -396,6 +402,20 @@ def publish(path: Path, content: bytes, *, replace: bool = False) -> bool:
     -------
     bool
         False if a file was there and stays.
+    """
+    for _ in range(SWEPT_TIMES):
+        with contextlib.suppress(FileNotFoundError):
+            return _publish(path, content, replace)
+    return _publish(path, content, replace)
+
+
+def _publish(path: Path, content: bytes, replace: bool) -> bool:
+    """Write a file as ``publish`` does.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the temporary file was swept out, by a process whose clock went wrong.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".tmp-{os.getpid()}-{secrets.token_hex(6)}"

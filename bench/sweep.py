@@ -13,6 +13,7 @@ from . import datasets, plan, targets
 from .cells import Cell, table_identity
 from .pool import Event, Workplace
 from .seeds import stream
+from .statuses import ENDED_WELL
 from .store import Store
 
 
@@ -25,8 +26,8 @@ class Launcher(Protocol):
         place: Workplace,
         on_event: Event,
         stopping: Callable[[], bool] = ...,
-    ) -> str:
-        """Run every cell; return what is left to others, in a line, or an empty text.
+    ) -> int:
+        """Run every cell; return how many are left to others, who will run them.
 
         ``on_event`` is called with the cell and one of ``{"started": time}``,
         ``{"event": message}``, ``{"queued": reason}`` and ``{"done": {"status", "reason"}}``.
@@ -42,20 +43,27 @@ class Launcher(Protocol):
 class Progress:
     """How far a sweep is.
 
-    ``counts`` are the statuses of all its cells that have a record; ``left`` says, in a line, what
-    the launcher has left to others.
+    ``counts`` are the statuses of all its cells that have a record; ``left`` is how many of the
+    others are in a queue or running without this process.
     """
 
     cells: Sequence[Cell]
     pending: Sequence[Cell]
     counts: Counter[str] = field(default_factory=Counter)
     stopped: bool = False
-    left: str = ""
+    left: int = 0
 
     @property
     def missing(self) -> int:
         """Cells without a record."""
         return len(self.cells) - sum(self.counts.values())
+
+    @property
+    def exit_code(self) -> int:
+        """0: all is well so far; 1: some ended badly or are missing; 130: stopped."""
+        if self.stopped:
+            return 130
+        return int(self.missing > self.left or not set(self.counts) <= ENDED_WELL)
 
 
 def find_pending(cells: Sequence[Cell], store: Store, retry: Sequence[str]) -> Progress:
@@ -129,6 +137,17 @@ def run(
         progress.left = launcher.run(progress.pending, place, on_event, stopping)
         progress.stopped = stopping()
     return progress
+
+
+def outline(
+    cells: Sequence[Cell], store: Store, launcher: Launcher, place: Workplace, retry: Sequence[str]
+) -> list[str]:
+    """Return lines that say what ``run`` would do; nothing is run or written."""
+    progress = find_pending(cells, store, retry)
+    plan.check_targets(progress.pending)
+    done = len(cells) - len(progress.pending)
+    lines = launcher.outline(progress.pending, place) if progress.pending else []
+    return [f"{len(cells)} cells, {done} already done, {len(progress.pending)} to run", *lines]
 
 
 def check_data(cells: Sequence[Cell], place: Workplace) -> None:

@@ -5,6 +5,7 @@ The same sweep, started again, watches what is in the queue and submits only wha
 
 from __future__ import annotations
 
+import logging
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -43,7 +44,7 @@ class Slurm:
         place: Workplace,
         on_event: Event,
         stopping: Callable[[], bool] = lambda: False,
-    ) -> str:
+    ) -> int:
         """Submit what nobody will run yet and, unless detached, return when each has its record.
 
         Parameters
@@ -59,8 +60,8 @@ class Slurm:
 
         Returns
         -------
-        str
-            What is left in SLURM's hands, in a line; empty if nothing is.
+        int
+            How many cells are in SLURM's hands.
 
         Raises
         ------
@@ -72,7 +73,7 @@ class Slurm:
         sweep.submit()
         if not self.detach:
             sweep.follow(stopping)
-        return sweep.rest()
+        return sweep.left
 
     def outline(self, cells: Sequence[Cell], place: Workplace) -> list[str]:
         """Return lines that say what ``run`` would submit; nothing is."""
@@ -119,7 +120,6 @@ class _Sweep:
         self._settings = settings
         self._cluster = cluster
         self._submitter = Submitter(settings, place, costs, cluster.most_tasks())
-        self._cancelled = 0
         self._keys = set(self.follower.outstanding)
 
     def deal_with(self, lost: Lost) -> None:
@@ -154,10 +154,15 @@ class _Sweep:
         ClusterError
             If SLURM refuses and nothing of this sweep is in its hands.
         """
+        before = self._submitter.refusal
         for submission in self._submitter.submit(self._cluster):
             self.follower.watch(submission)
-        if self._submitter.refusal and not self._is_live:
-            raise ClusterError(self._submitter.refusal)
+        refusal = self._submitter.refusal
+        if refusal and not self._is_live:
+            raise ClusterError(refusal)
+        if refusal and refusal != before:
+            text = "%d cells are not submitted yet: %s"
+            logging.getLogger(__name__).warning(text, self._submitter.waiting, refusal)
 
     @property
     def _is_live(self) -> bool:
@@ -172,7 +177,6 @@ class _Sweep:
             lost = follower.lost(self._settings.settle_seconds)
             for key in lost.cancelled:
                 del follower.outstanding[key], lost.cells[key]
-            self._cancelled += len(lost.cancelled)
             self.deal_with(lost)
             self.submit()
         self._finish()
@@ -186,17 +190,10 @@ class _Sweep:
                 if watched.is_live:
                     self._cluster.cancel([name])
 
-    def rest(self) -> str:
-        """Say what is left in SLURM's hands, or was taken out of them."""
-        left = len(self.follower.outstanding) - self._submitter.waiting
-        parts = [
-            f"{left} cells are in SLURM's queue or running" if left else "",
-            f"{self._submitter.waiting} could not be submitted ({self._submitter.refusal})"
-            if self._submitter.waiting
-            else "",
-            f"{self._cancelled} were cancelled" if self._cancelled else "",
-        ]
-        return "; ".join(filter(None, parts))
+    @property
+    def left(self) -> int:
+        """How many cells are in SLURM's hands."""
+        return len(self.follower.outstanding) - self._submitter.waiting
 
 
 def _sleep(seconds: float, stopping: Callable[[], bool]) -> None:

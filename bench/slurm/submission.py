@@ -16,6 +16,7 @@ two tasks that run one cell by mistake agree on the first record.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -103,11 +104,17 @@ class Submission:
         # As a text, because canonical JSON sorts keys and the order of columns is a Schema's.
         publish(self._path, json.dumps(seal({"plan": json.dumps(self.plan)})).encode())
 
+    def discard(self) -> None:
+        """Forget the plan: SLURM did not take it."""
+        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
     @classmethod
     def read(cls, store: Store, name: str) -> Submission | None:
         """Read a submission; None if it does not verify."""
         found = store.read_sealed(store.root / FOLDER / f"{name}.json")
-        return found and cls(store.root, name, json.loads(found["plan"]))
+        return None if found is None else cls(store.root, name, json.loads(found["plan"]))
 
     @classmethod
     def all(cls, store: Store, *, unfinished: bool = False) -> Iterator[Submission]:
@@ -128,6 +135,11 @@ class Submission:
         return self._path.with_suffix("")
 
     @property
+    def written(self) -> float:
+        """When it was written, in seconds since 1970."""
+        return self._path.stat().st_mtime
+
+    @property
     def tasks(self) -> int:
         """How many tasks it has, one for each parcel."""
         return len(self.plan["parcels"])
@@ -143,7 +155,7 @@ class Submission:
         """Folders and preloaded modules."""
         kept = self.plan["place"]
         data = kept["data"] and Path(kept["data"])
-        return Workplace(Path(kept["results"]), data, Path(kept["cache"]), kept["preload"])
+        return Workplace(Path(kept["results"]), data, Path(kept["cache"]), tuple(kept["preload"]))
 
     @cached_property
     def keys(self) -> list[list[str]]:

@@ -167,7 +167,7 @@ class Submitter:
             try:
                 cluster.submit(self.options(submission), self.script(submission))
             except ClusterError as error:
-                submission.mark("over")
+                submission.discard()
                 self.refusal = str(error)
                 self._next = time.monotonic() + REFUSED_SECONDS
                 return

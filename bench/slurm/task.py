@@ -25,11 +25,10 @@ if TYPE_CHECKING:
     from .submission import Submission
 
 EVENT_SECONDS = 5.0  # steps of a cell are reported no more often
-REQUEUE_SECONDS = 60.0  # how long a requeued task waits to be ended
 WARN_SECONDS = 90.0  # SLURM warns a task so long before its time limit,
 EARLY_SECONDS = 60.0  # or so much earlier (sbatch(1), --signal)
 BROKEN = 74  # exit code: the Store cannot be written (EX_IOERR)
-NOT_REQUEUED = 75  # exit code: there is more to do, but not in this job (EX_TEMPFAIL)
+UNFINISHED = 75  # exit code: there is more to do, but not in this job (EX_TEMPFAIL)
 
 
 def main(arguments: list[str]) -> int:
@@ -217,9 +216,8 @@ class Task:
             if is_time and self._would_never_end(cell):
                 self._end_as_timeout(cell)
         self._journal.add(stopped="time" if is_time else "signal")
-        if requeue_if_running(_job()["job"]):
-            time.sleep(REQUEUE_SECONDS)
-        return NOT_REQUEUED
+        requeue_if_running(_job()["job"])
+        return UNFINISHED  # of no consequence once it is in the queue again
 
     def _would_never_end(self, cell: Cell) -> bool:
         """Whether a cell had the whole job to itself and got no further in it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -76,6 +77,11 @@ class Watched:
         """Whether a task of it is in the queue or running."""
         return self._all_over_since == float("inf")
 
+    @property
+    def counts(self) -> Counter[str]:
+        """How many tasks are in each of SLURM's states."""
+        return Counter(state.state for state in self._states.values())
+
     def open_parcels(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the parcels that nobody has dealt with, and the keys of their cells."""
         for parcel, keys in enumerate(self.submission.keys):
@@ -84,8 +90,11 @@ class Watched:
 
     def close(self, parcel: int) -> None:
         """Remember that what was lost of a parcel has been dealt with."""
-        self.submission.close(parcel)
         self._closed.add(parcel)
+        if self.is_live:
+            self.submission.close(parcel)
+        else:
+            self.submission.mark("over")  # one file for all of them
 
     def state(self, parcel: int) -> TaskState:
         """Return the state of the task that has a parcel, or was to have it."""

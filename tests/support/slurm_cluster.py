@@ -54,8 +54,8 @@ MinJobAge=600
 InactiveLimit=0
 OverTimeLimit=0
 GresTypes=gpu
-NodeName=n1 NodeHostName={host} NodeAddr=127.0.0.1 Port={n1} CPUs=2 RealMemory=4000 Gres=gpu:1
-NodeName=n2 NodeHostName={host} NodeAddr=127.0.0.1 Port={n2} CPUs=2 RealMemory=4000 Gres=gpu:1
+NodeName=n1 NodeHostName={host} NodeAddr=127.0.0.1 Port={n1} CPUs={cpus} RealMemory=4000 Gres=gpu:1
+NodeName=n2 NodeHostName={host} NodeAddr=127.0.0.1 Port={n2} CPUs={cpus} RealMemory=4000 Gres=gpu:1
 PartitionName=main Nodes=ALL Default=YES MaxTime=02:00:00 PriorityTier=1 PreemptMode=REQUEUE
 PartitionName=warned Nodes=ALL MaxTime=02:00:00 PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
 PartitionName=high Nodes=ALL MaxTime=02:00:00 PriorityTier=10 PreemptMode=OFF
@@ -105,15 +105,18 @@ class SlurmCluster:
         Empty; its path is short, because the path of a socket must be.
     accounting : bool
         Whether to run slurmdbd on a MariaDB of its own.
+    cpus : int
+        Processors that each node says it has.
     """
 
-    def __init__(self, folder, accounting=False):
+    def __init__(self, folder, accounting=False, cpus=2):
         self.folder = Path(folder)
         self.configuration = self.folder / "slurm.conf"
         self._accounting = accounting
         self._environment = os.environ | {"SLURM_CONF": str(self.configuration)}
         self._values = {
             "folder": folder,
+            "cpus": cpus,
             "host": socket.gethostname().partition(".")[0],
             "user": getpass.getuser(),
             "munge": self.folder / "munge" / "socket" / "s",
@@ -182,18 +185,18 @@ class SlurmCluster:
     def kill_node(self, node):
         """Make a node disappear: its daemon and all that runs on it."""
         daemon = int((self.folder / "run" / f"slurmd.{node}.pid").read_text())
+        victims = [
+            pid for pid in self.processes() if f"SLURMD_NODENAME={node}\0" in environment_of(pid)
+        ]
+        jobs = {job_of(pid) for pid in victims}
         steps = [
             pid
             for pid, line in command_lines()
-            if f"slurmstepd" in line and f"SLURMD_NODENAME={node}" in environment_of(pid)
+            if line.startswith("slurmstepd: [") and line[13:].partition(".")[0] in jobs
         ]
-        victims = {daemon, *steps, *(pid for pid in self.processes() if self._is_on(pid, node))}
-        for pid in victims:
+        for pid in [daemon, *steps, *victims]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-    def _is_on(self, pid, node):
-        return f"SLURMD_NODENAME={node}\0" in environment_of(pid)
 
     def processes(self):
         """Return the processes of jobs."""
@@ -215,7 +218,7 @@ class SlurmCluster:
             return {line.partition("|")[0] for line in found if line.endswith("|idle")}
         return set()
 
-    def wait_for(self, condition, what, seconds=60):
+    def wait_for(self, condition, what, seconds=180):
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
@@ -256,6 +259,10 @@ def environment_of(pid):
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/environ").read_text(errors="replace")
     return ""
+
+
+def job_of(pid):
+    return environment_of(pid).partition("SLURM_JOB_ID=")[2].partition("\0")[0]
 
 
 def command_lines():
