@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from syntharena.bench import config, plan
+from syntharena.bench import config, plan, targets
 from syntharena.bench.config import ConfigError
 from syntharena.bench.names import UnknownName
 
@@ -180,3 +180,22 @@ def test_composing_does_not_depend_on_the_current_folder(config_dir, tmp_path, m
     there = config.grid(["generator=one", "dataset=left"], config_dir=config_dir, multirun=False)
     assert without_hydra(here[0]) == without_hydra(there[0])
     assert not os.listdir(tmp_path)
+
+
+def test_an_experiment_may_choose_the_launcher(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "cluster.yaml").write_text(
+        "# @package _global_\n"
+        "defaults:\n"
+        "  - override /hydra/launcher: slurm\n"
+        "hydra:\n"
+        "  launcher:\n"
+        "    job: {partition: short}\n"
+        "    by_generator: {ctgan: {gpus: 1}}\n"
+        "    at_once: 100\n"
+    )
+    (point,) = config.grid(["+experiment=cluster"], config_dir=tmp_path, multirun=False)
+    launcher = targets.build(point.config["hydra"]["launcher"], ("run", "outline"))
+    assert launcher.settings.job["partition"] == "short"
+    assert launcher.settings.by_generator == {"ctgan": {"gpus": 1}}
+    assert (launcher.settings.at_once, launcher.detach) == (100, False)
