@@ -130,10 +130,10 @@ class Bars(Silent):
     def _count(self, is_done: bool) -> None:
         """Move the bar of the sweep; its note is written a few times a second at most."""
         now = time.monotonic()
-        is_due = now - self._last > REFRESH_SECONDS or self._tally.done == self._tally.pending
-        note = {"note": self._tally.line()} if is_due else {}
-        self._last = now if is_due else self._last
-        self._bars.update(self._total, advance=int(is_done), **note)
+        self._bars.update(self._total, advance=int(is_done))
+        if now - self._last > REFRESH_SECONDS or self._tally.done == self._tally.pending:
+            self._last = now
+            self._bars.update(self._total, note=self._tally.line())
 
     def _show(self, cell: Cell, stage: str) -> None:
         """Give a cell a new bar for a new stage, whose steps begin again, if there is room."""

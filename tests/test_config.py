@@ -182,20 +182,17 @@ def test_composing_does_not_depend_on_the_current_folder(config_dir, tmp_path, m
     assert not os.listdir(tmp_path)
 
 
-def test_an_experiment_may_choose_the_launcher(tmp_path):
-    (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "cluster.yaml").write_text(
-        "# @package _global_\n"
-        "defaults:\n"
-        "  - override /hydra/launcher: slurm\n"
-        "hydra:\n"
-        "  launcher:\n"
-        "    job: {partition: short}\n"
-        "    by_generator: {ctgan: {gpus: 1}}\n"
-        "    at_once: 100\n"
+def test_a_cluster_of_ones_own_is_a_launcher_of_ones_own(tmp_path):
+    (tmp_path / "hydra" / "launcher").mkdir(parents=True)
+    (tmp_path / "hydra" / "launcher" / "mycluster.yaml").write_text(
+        "defaults: [slurm, _self_]\n"
+        "job: {partition: short}\n"
+        "by_generator: {ctgan: {gpus: 1}}\n"
+        "at_once: 100\n"
     )
-    (point,) = config.grid(["+experiment=cluster"], config_dir=tmp_path, multirun=False)
+    words = ["hydra/launcher=mycluster", "hydra.launcher.job.account=me"]
+    (point,) = config.grid(words, config_dir=tmp_path, multirun=False)
     launcher = targets.build(point.config["hydra"]["launcher"], ("run", "outline"))
-    assert launcher.settings.job["partition"] == "short"
+    assert (launcher.settings.job["partition"], launcher.settings.job["account"]) == ("short", "me")
     assert launcher.settings.by_generator == {"ctgan": {"gpus": 1}}
     assert (launcher.settings.at_once, launcher.detach) == (100, False)

@@ -10,7 +10,7 @@ passed over. A journal informs; records alone decide what is done.
 ``{"event": message, "key"}``           what it reports
 ``{"done": {"status", "reason"}, "key"}``  it has its record
 ``{"stopped": why}``                    cells in hand were left where they were
-``{"end": true}``                       nothing was left to take
+``{"end": why}``                        nothing was left to take
 ====================================  ========================================================
 """
 

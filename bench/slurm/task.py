@@ -109,12 +109,13 @@ class Task:
         try:
             pool.run(cells, lambda: bool(self._warned), leave=True)
             left = pool.in_hand
+            is_done = self._is_through and not left
+            is_time = self._is_late or time.monotonic() > self._limit - EARLY_SECONDS
+            # Said before anything else is done, since there may be no time for that.
+            self._journal.add(**{"end" if is_done else "stopped": "time" if is_time else "word"})
         finally:
             pool.close()
-        if self._is_through and not left:
-            self._journal.add(end=True)
-            return 0
-        return self._leave(left)
+        return 0 if is_done else self._leave(left if is_time else [])
 
     @property
     def _threads(self) -> int:
@@ -207,15 +208,12 @@ class Task:
 
     # How a job ends before its work does
 
-    def _leave(self, left: list[Cell]) -> int:
-        """Say what was left and go back into the queue."""
+    def _leave(self, cut: list[Cell]) -> int:
+        """Go back into the queue, without cells that would be cut off for ever."""
         from .cluster import requeue_if_running
 
-        is_time = self._is_late or time.monotonic() > self._limit - EARLY_SECONDS
-        for cell in left:
-            if is_time and self._would_never_end(cell):
-                self._end_as_timeout(cell)
-        self._journal.add(stopped="time" if is_time else "signal")
+        for cell in filter(self._would_never_end, cut):
+            self._end_as_timeout(cell)
         requeue_if_running(_job()["job"])
         return UNFINISHED  # of no consequence once it is in the queue again
 

@@ -50,7 +50,7 @@ JobRequeue=1
 MaxArraySize=10001
 MaxJobCount=20000
 KillWait=5
-MinJobAge=600
+MinJobAge={memory_seconds}
 InactiveLimit=0
 OverTimeLimit=0
 GresTypes=gpu
@@ -107,9 +107,11 @@ class SlurmCluster:
         Whether to run slurmdbd on a MariaDB of its own.
     cpus : int
         Processors that each node says it has.
+    memory_seconds : int
+        How long the controller remembers jobs that are over.
     """
 
-    def __init__(self, folder, accounting=False, cpus=2):
+    def __init__(self, folder, accounting=False, cpus=2, memory_seconds=600):
         self.folder = Path(folder)
         self.configuration = self.folder / "slurm.conf"
         self._accounting = accounting
@@ -117,6 +119,7 @@ class SlurmCluster:
         self._values = {
             "folder": folder,
             "cpus": cpus,
+            "memory_seconds": memory_seconds,
             "host": socket.gethostname().partition(".")[0],
             "user": getpass.getuser(),
             "munge": self.folder / "munge" / "socket" / "s",
