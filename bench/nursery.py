@@ -34,6 +34,7 @@ def main() -> None:
     """
     for number in process.STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, process.STOP_SIGNALS)  # the pool had blocked them
     channel = socket.socket(fileno=0)
     settings = json.loads(channel.makefile("rb", buffering=0).readline())
     for module in (*PRELOAD, *settings["preload"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .cells import Cell
-from .process import Outcome
+from .process import STOP_SIGNALS, Outcome
 from .store import Store, StoreError
 from .worker import KILL_PATIENCE, make_record
 
@@ -169,14 +170,16 @@ class Pool:
                 self._on_event(cell, event)
 
     def _replace(self, worker: socket.socket) -> None:
-        """Record what a worker that died had in hand, and hire another."""
+        """Record what a worker that died had in hand, and hire another, unless all is to stop."""
         cell, cpus = self._in_hand.pop(worker), self._cpus.pop(worker)
         self._selector.unregister(worker)
         worker.close()
         time.sleep(KILL_PATIENCE)  # who kills a worker may be about to kill or stop this process
+        if self._stopping():
+            return
         if self._process.poll() is not None:
             raise RuntimeError(f"the nursery process ended with code {self._process.returncode}")
-        if cell is not None and not self._stopping():
+        if cell is not None:
             end = {"status": "failed", "reason": "its worker process was killed", "stage": "start"}
             store, outcome = Store(self._place.results), Outcome("exit", 1, 0.0, 0.0, b"")
             store.put(make_record(cell, outcome, end, time.time()))
@@ -199,12 +202,17 @@ class Pool:
 def _start_nursery(place: Workplace, threads: int) -> tuple[socket.socket, subprocess.Popen]:
     """Start the process that workers are forked from; `-m` lets it import from this folder."""
     ours, theirs = socket.socketpair()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "syntharena.bench.nursery"],
-        stdin=theirs.fileno(),
-        env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
-        start_new_session=True,  # Ctrl-C reaches the launcher alone, which then stops the cells
-    )
+    # It ignores these signals, but not before Python has started; blocked ones wait until then.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "syntharena.bench.nursery"],
+            stdin=theirs.fileno(),
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+            start_new_session=True,  # Ctrl-C reaches the launcher alone, which then stops the cells
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     settings = {
         "results": str(place.results),
