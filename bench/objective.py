@@ -152,5 +152,10 @@ def check_counted(search: Search, task: str | None) -> Search:
             "add utility"
         )
     return Search(
-        search.seconds, search.validation, search.rows, {task: [COUNTED]}, search.evaluators
+        search.seconds,
+        search.validation,
+        search.rows,
+        search.shared,
+        {task: [COUNTED]},
+        search.evaluators,
     )

@@ -13,6 +13,7 @@ Limit: rows of one person may be on both sides of the division, which shows in n
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import resource
 import time
@@ -34,7 +35,7 @@ from .seeds import stream
 from .space import parse
 from .splits import release_split
 from .statuses import is_out_of_memory
-from .study import Study, Trial, sole_writer
+from .study import ALONE, Study, Trial, held
 from .tuning import Search
 
 RUNGS = (0.25, 0.5)  # shares of a training at which it is compared with those before it
@@ -167,7 +168,7 @@ def search(
     journal : Path
         Where the trials are kept as they end.
     progress : callable
-        Called as ``progress(trials, total, best=...)``.
+        Called as ``progress(trials, total, objective=...)``, with the best so far.
 
     Returns
     -------
@@ -185,16 +186,19 @@ def search(
     def seed_of(done: int) -> int:
         return int(stream(cell.seeds["train"], "tune", "choose", str(done)).integers(2**31))
 
-    with sole_writer(journal):
-        study = Study(journal, space, defaults, seed_of)
-        total = cell.tuning.trials
-        while len(ended := study.ended) < total:
+    total = cell.tuning.trials
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    journal.touch()
+    with contextlib.nullcontext() if rule.shared else held(journal, ALONE):
+        study = Study(journal, space, defaults, total, seed_of, shared=rule.shared)
+        while (hyperparameters := study.ask()) is not None:
+            ended = study.ended
             progress(len(ended), total, **_best_so_far(ended))
             left = rule.seconds - sum(trial.seconds for trial in ended)
-            trial = left > 0 and _run(task, len(ended), study, left)
-            if not trial:
-                break
+            trial = _run(task, len(ended), hyperparameters, study, left) if left > 0 else None
             study.tell(trial)
+            if trial is None:
+                break
         ended = study.ended
     progress(len(ended), total, **_best_so_far(ended))
     return outcome(ended, {name: defaults[name] for name in space}, total)
@@ -218,9 +222,11 @@ def _best_so_far(ended: list[Trial]) -> dict[str, float]:
     return {"objective": max(values)} if values else {}
 
 
-def _run(task: Task, number: int, study: Study, seconds: float) -> Trial | None:
+def _run(
+    task: Task, number: int, hyperparameters: Mapping[str, Any], study: Study, seconds: float
+) -> Trial | None:
     """Run a trial in a process of its own; None if the search's time ran out in it."""
-    hyperparameters, lags = study.ask(), False
+    lags = False
 
     def attempt(report: process.Report) -> None:
         def reached(rung: int, value: float) -> None:

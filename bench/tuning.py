@@ -34,6 +34,9 @@ class Search:
         Share of the train rows that trials are measured against, in (0, 1).
     rows : int
         Most rows that a trial draws, >= 1.
+    shared : bool
+        Whether several jobs that run the same cell share its trials. Which trials there are then
+        depends on who was faster.
     objective : mapping of str to sequence of str
         For each task (``none``: no target) the metrics whose mean ``merit`` is maximised.
     evaluators : mapping of str to mapping
@@ -51,6 +54,7 @@ class Search:
     seconds: float = 1800.0
     validation: float = 0.2
     rows: int = 10_000
+    shared: bool = False
     objective: Mapping[str, Sequence[str]] = field(default_factory=dict)
     evaluators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     guards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -17,11 +17,11 @@ from driver import start_driver, wait_for_nobody
 
 from syntharena.bench import config, objective, plan, space, targets, trials, verify
 from syntharena.bench.contracts import Budget, Metric
-from syntharena.bench.study import Study, Trial, mend, sole_writer
+from syntharena.bench.study import ALONE, Study, Trial, held, mend
 from syntharena.bench.tuning import Search, Tuning, merit
 from syntharena.bench.worker import Worker
 
-pytest.importorskip("optuna")
+optuna = pytest.importorskip("optuna")
 
 DEFAULTS = {"noise": 0.5, "way": ["a", 1]}
 
@@ -315,10 +315,9 @@ def test_what_lags_is_pruned(tuned):
 # Kills
 
 
-def quick(study, total, stop=None):
-    """Go on with a study whose objective takes no time; ``stop`` is asked before each trial ends."""
-    while len(study.ended) < total:
-        asked = study.ask()
+def quick(study):
+    """Go on with a study whose objective takes no time."""
+    while (asked := study.ask()) is not None:
         value = 1 - abs(asked["noise"] - 0.3) - 0.1 * (asked["way"] == ["b", 2])
         if study.lags(1, value / 2):
             study.tell(Trial(asked, "pruned"))
@@ -329,16 +328,15 @@ def quick(study, total, stop=None):
     return study.ended
 
 
-def studied(path):
-    path.touch()
+def studied(path, total, **options):
     dimensions = space.parse(searched.SPACE, DEFAULTS)
-    return Study(path, dimensions, DEFAULTS, lambda done: done)
+    return Study(path, dimensions, DEFAULTS, total, lambda done: done, **options)
 
 
 def test_a_journal_that_is_cut_off_anywhere_goes_on_to_the_same_end(tmp_path):
     """The torn last line, the lock that nobody holds, the trial that nobody runs."""
     whole = tmp_path / "whole.journal"
-    expected = quick(studied(whole), 14)
+    expected = quick(studied(whole, 14))
     assert {trial.state for trial in expected} == {"complete", "pruned", "failed"}
     content = whole.read_bytes()
     cuts = sorted(random.Random(0).sample(range(len(content)), 60))
@@ -346,43 +344,92 @@ def test_a_journal_that_is_cut_off_anywhere_goes_on_to_the_same_end(tmp_path):
         path = tmp_path / f"{cut}.journal"
         path.write_bytes(content[:cut])
         os.symlink(path, f"{path}.lock")
-        assert quick(studied(path), 14) == expected, cut
+        assert quick(studied(path, 14)) == expected, cut
         assert not os.path.lexists(f"{path}.lock")
         path.unlink()
 
 
 def test_noise_in_a_journal_is_cut_off(tmp_path):
     path = tmp_path / "a.journal"
-    expected = quick(studied(path), 6)
+    expected = quick(studied(path, 6))
     content = path.read_bytes()
     lines = content.splitlines(keepends=True)
     for noise in (b"\0\0\0\0", b'{"op_code"', b"[1]\n", b"\xff\xfe\n", b"7\n"):
         path.write_bytes(b"".join(lines[:-3]) + noise)
         mend(path)
         assert path.read_bytes() == b"".join(lines[:-3])
-        assert quick(studied(path), 6) == expected
+        assert quick(studied(path, 6)) == expected
 
 
-def test_nobody_waits_for_a_dead_writer_but_for_a_living_one(tmp_path):
+def test_nobody_waits_for_a_dead_process_but_for_a_living_one(tmp_path):
     path = tmp_path / "a.journal"
+    path.touch()
+    ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
-        with sole_writer(path):
+        with held(path, ALONE):
+            os.write(theirs, b"!")
             time.sleep(600)
         os._exit(0)
-    while not path.exists():
-        time.sleep(0.01)
-    time.sleep(0.1)
+    os.read(ours, 1)
     started = time.monotonic()
     killer = os.fork()
     if killer == 0:
         time.sleep(0.5)
         os.kill(child, signal.SIGKILL)
         os._exit(0)
+    with held(path, ALONE):
+        assert 0.4 < time.monotonic() - started < 5
     os.waitpid(child, 0)
     os.waitpid(killer, 0)
-    with sole_writer(path):
-        assert 0.4 < time.monotonic() - started < 5
+
+
+def shared_worker(path, total):
+    """Run trials of a shared study in a child that may be killed; return its process id."""
+    child = os.fork()
+    if child == 0:
+        try:
+            study = studied(path, total, shared=True)
+            while (asked := study.ask()) is not None:
+                time.sleep(0.02)
+                study.lags(1, asked["noise"])
+                study.tell(Trial(asked, "complete", asked["noise"]))
+        finally:
+            os._exit(0)
+    return child
+
+
+@pytest.mark.parametrize(
+    ("total", "every"),
+    [(40, 0.5), pytest.param(200, 2.0, marks=pytest.mark.slow)],
+    ids=["40 trials", "200 trials"],
+)
+def test_workers_that_share_a_study_and_are_killed_end_it_with_the_right_number(
+    tmp_path, total, every
+):
+    path = tmp_path / "shared.journal"
+    draw, kills = random.Random(2), 0
+    workers = [shared_worker(path, total) for _ in range(4)]
+    while workers:
+        time.sleep(every * draw.uniform(0.5, 1.5))
+        if kills < 12:
+            os.kill(draw.choice(workers), signal.SIGKILL)
+            kills += 1
+        ended = [pid for pid in workers if os.waitpid(pid, os.WNOHANG)[0]]
+        workers = [pid for pid in workers if pid not in ended]
+        if len(studied(path, total, shared=True).ended) < total:
+            workers += [shared_worker(path, total) for _ in ended]
+    found = studied(path, total, shared=True)
+    assert kills >= 5
+    assert len(found.ended) == total
+    assert found.ask() is None
+    assert all(trial.state == "complete" for trial in found.ended)
+    for line in path.read_bytes().splitlines():
+        json.loads(line)
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    states = [t.state.name for t in optuna.load_study(study_name="search", storage=storage).trials]
+    assert states.count("COMPLETE") == total
+    assert "RUNNING" not in states
 
 
 def test_a_sweep_that_is_killed_again_and_again_searches_to_the_same_end(
