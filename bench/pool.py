@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,9 @@ class Pool:
         self._in_hand: dict[socket.socket, Cell | None] = {}
         self._cpus: dict[socket.socket, tuple[int, ...]] = {}
         self._pending: dict[socket.socket, bytes] = {}
+        self._progress: dict[socket.socket, Hashable] = {}  # when the cell in hand was begun
+        self._again: list[Cell] = []  # left by workers that were killed
+        self._store = Store(place.results)
         self._nursery, self._process = _start_nursery(place, threads)
         for slot in cpus:
             self._hire(slot)
@@ -126,6 +129,7 @@ class Pool:
                 if leave:
                     return
                 cells = iter(())
+                self._again.clear()
                 deadline = time.monotonic() + STOP_SECONDS
                 self._stop_cells()
             self._feed(cells)
@@ -138,10 +142,14 @@ class Pool:
 
     def _feed(self, cells: Iterator[Cell]) -> None:
         for worker, cell in list(self._in_hand.items()):
-            if cell is None and (following := next(cells, None)) is not None:
+            if cell is None and (following := self._next(cells)) is not None:
                 self._in_hand[worker] = following
+                self._progress[worker] = self._store.progress_of(following)
                 self._on_event(following, {"started": time.time()})
                 worker.sendall(json.dumps(following.to_dict()).encode() + b"\n")
+
+    def _next(self, cells: Iterator[Cell]) -> Cell | None:
+        return self._again.pop() if self._again else next(cells, None)
 
     def _stop_cells(self) -> None:
         for worker, cell in self._in_hand.items():
@@ -170,8 +178,12 @@ class Pool:
                 self._on_event(cell, event)
 
     def _replace(self, worker: socket.socket) -> None:
-        """Record what a worker that died had in hand, and hire another, unless all is to stop."""
+        """Record what a worker that died had in hand, and hire another, unless all is to stop.
+
+        A cell that left a newer checkpoint or an ended trial is run again instead, and goes on.
+        """
         cell, cpus = self._in_hand.pop(worker), self._cpus.pop(worker)
+        before = self._progress.pop(worker, None)
         self._selector.unregister(worker)
         worker.close()
         time.sleep(KILL_PATIENCE)  # who kills a worker may be about to kill or stop this process
@@ -179,13 +191,18 @@ class Pool:
             return
         if self._process.poll() is not None:
             raise RuntimeError(f"the nursery process ended with code {self._process.returncode}")
-        if cell is not None:
-            end = {"status": "failed", "reason": "its worker process was killed", "stage": "start"}
-            store, outcome = Store(self._place.results), Outcome("exit", 1, 0.0, 0.0, b"")
-            store.put(make_record(cell, outcome, end, time.time()))
-            kept = store.get(cell) or end  # it may have died when it had written its own
-            self._on_event(cell, {"done": {"status": kept["status"], "reason": kept["reason"]}})
+        if cell is not None and self._store.progress_of(cell) != before:
+            self._again.append(cell)
+        elif cell is not None:
+            self._record_as_killed(cell)
         self._hire(cpus)
+
+    def _record_as_killed(self, cell: Cell) -> None:
+        end = {"status": "failed", "reason": "its worker process was killed", "stage": "start"}
+        outcome = Outcome("exit", 1, 0.0, 0.0, b"")
+        self._store.put(make_record(cell, outcome, end, time.time()))
+        kept = self._store.get(cell) or end  # it may have died when it had written its own
+        self._on_event(cell, {"done": {"status": kept["status"], "reason": kept["reason"]}})
 
     def close(self) -> None:
         """End the workers; a cell that one has in hand ends without a record."""

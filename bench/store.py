@@ -27,7 +27,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ import pandas as pd
 from .canonical import digest, digest_parsed, dumps, plain
 from .cells import Cell, in_order, record_key, table_identity
 from .statuses import STATUSES
+from .study import count_ended
 
 FORMAT = 1
 ORPHAN_SECONDS = 24 * 3600  # a temporary file this old has no living writer
@@ -235,15 +236,18 @@ class Store:
         self.model_path(cell.train_key).unlink(missing_ok=True)
         self.checkpoint_path(cell.train_key).unlink(missing_ok=True)
 
-    def progress_of(self, cell: Cell) -> tuple[tuple[int, int] | None, ...]:
-        """Return what changes when an unfinished cell gets further: its files' times and sizes."""
+    def progress_of(self, cell: Cell) -> tuple[Hashable, ...]:
+        """Return what changes when an unfinished cell gets further.
+
+        That is the times and sizes of its files, and how many trials have ended: one that is begun
+        again and again is no progress.
+        """
         files = (
             self._stage_path(cell.key),
             self.model_path(cell.train_key),
             self.checkpoint_path(cell.train_key),
-            self.journal_path(cell.train_key),
         )
-        return tuple(map(_change, files))
+        return *map(_change, files), count_ended(self.journal_path(cell.train_key))
 
     # Searches for hyperparameters
 

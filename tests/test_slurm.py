@@ -1,13 +1,17 @@
 """The SLURM launcher on a real cluster: the same records, whatever happens to its jobs."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 
+import optuna
 import pytest
+import searched
 from slurm_cluster import SlurmCluster, missing
 from slurm_sweeps import (
     HONEST,
@@ -33,6 +37,7 @@ from syntharena.bench.slurm.cluster import ClusterError
 from syntharena.bench.slurm.overview import cancel, overview
 from syntharena.bench.status import status
 from syntharena.bench.store import Store
+from syntharena.bench.study import NAME
 
 pytestmark = pytest.mark.slurm
 
@@ -273,6 +278,46 @@ def test_what_slurm_refuses_is_said_in_its_words(store, place, make_cell):
         sweep.run([make_cell(HONEST)], store, slurm(job={"partition": "none"}), place)
     assert list(store.expected())
     assert overview(store).arrays == []
+
+
+# A search whose trials are shared
+
+
+@pytest.mark.parametrize(
+    ("total", "kills"), [(40, 3), pytest.param(200, 12, marks=pytest.mark.slow)]
+)
+def test_jobs_that_share_a_search_and_are_killed_end_it_with_the_right_number(
+    total, kills, store, place, make_cell, cluster
+):
+    cell = make_cell(searched.spec(), tuning=searched.tuning(total, shared=True))
+    journal = store.journal_path(cell.train_key)
+    running = InBackground([cell], place, retries=kills)
+    for kill in range(1, kills + 1):
+        due = kill * total // (kills + 2)
+        wait_until(lambda due=due: trials_of(journal)["COMPLETE"] >= due, f"{due} trials")
+        cluster.kill_job()
+    assert dict(running.result().counts) == {"ok": 1}
+    trials = store.get(cell)["tuning"]["trials"]
+    assert [trial["state"] for trial in trials] == ["complete"] * total
+    states = trials_of(journal)
+    assert states["COMPLETE"] == total
+    assert not states["RUNNING"]
+    first, *_ = submissions(store)
+    assert first.tasks == 4
+    assert len(first.journals()) > 1  # more than one of them took part
+
+
+def trials_of(journal):
+    """Count the trials of a study by their states, as Optuna itself reads them."""
+    if not journal.exists():
+        return Counter()
+    backend = optuna.storages.journal.JournalFileBackend(str(journal))
+    storage = optuna.storages.JournalStorage(backend)
+    with contextlib.suppress(KeyError):  # no study yet
+        return Counter(
+            t.state.name for t in optuna.load_study(study_name=NAME, storage=storage).trials
+        )
+    return Counter()
 
 
 # Faults of the Store

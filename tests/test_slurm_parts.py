@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import searched
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -247,6 +248,24 @@ def test_the_script_and_its_options(place, make_cell, tmp_path):
     assert script.splitlines()[2].startswith("exec ")
     assert "'\"'\"'" in script  # the quote in the path is quoted
     assert submitter.core_hours(first) == pytest.approx((600 + 20) / 3600)
+
+
+def test_a_shared_search_has_as_many_tasks_as_share_it(place, make_cell, store):
+    shared, own = (
+        make_cell(searched.spec(), tuning=searched.tuning(9, shared=flag)) for flag in (True, False)
+    )
+    cells = [shared, own, make_cell(searched.spec())]
+    submitter = Submitter(Settings(search_jobs=3), place, Costs(1.0), most=1000)
+    found = [submission.keys for submission in submitter.make(cells, {})]
+    assert sorted(key for keys in found for parcel in keys for key in parcel) == sorted(
+        [shared.record_key] * 3 + [cell.record_key for cell in cells[1:]]
+    )
+    (first,) = (keys for keys in found if [shared.record_key] in keys)
+    assert first.count([shared.record_key]) == 3
+    submitter.add(list(submitter.make(cells, {})))
+    assert submitter.waiting == 3
+    lines = sweep.outline([shared], store, Slurm(search_jobs=3), place, ())
+    assert "an array of 3 tasks for 1 cells:" in lines
 
 
 def test_without_slurm_a_run_says_so_and_a_dry_run_works(no_slurm, place, make_cell, store):

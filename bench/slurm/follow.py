@@ -95,7 +95,7 @@ class Follower:
     def adopt(self) -> Lost:
         """Watch what the Store holds of these cells; return those that no task will run."""
         for submission in Submission.all(self._store, unfinished=True):
-            if any(key in self.outstanding for keys in submission.keys for key in keys):
+            if not submission.all_keys.isdisjoint(self.outstanding):
                 self.watch(submission)
         self.look(quiet=True)
         found = self.lost(0.0)

@@ -88,7 +88,7 @@ class Slurm:
         submitter = Submitter(self.settings, place, costs, self.settings.tasks)
         lines, hours = [], 0.0
         for submission in submitter.make(left, times):
-            number = sum(len(keys) for keys in submission.keys)
+            number = len(submission.all_keys)
             hours += submitter.core_hours(submission)
             lines.append(f"an array of {submission.tasks} tasks for {number} cells:")
             lines.append(shlex.join(["sbatch", *submitter.options(submission)]))
@@ -184,7 +184,7 @@ class _Sweep:
     def _finish(self) -> None:
         """Take submissions out of the queue that have nothing left to do."""
         for name, watched in self.follower.watched.items():
-            keys = {key for keys in watched.submission.keys for key in keys}
+            keys = watched.submission.all_keys
             if keys <= self._keys and keys.isdisjoint(self.follower.outstanding):
                 watched.submission.mark("over")
                 if watched.is_live:

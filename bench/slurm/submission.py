@@ -163,6 +163,11 @@ class Submission:
         return [[cell["key"] for cell in p["cells"]] for p in self.plan["parcels"]]
 
     @cached_property
+    def all_keys(self) -> frozenset[str]:
+        """The record keys of its cells; that of a shared search is in several parcels."""
+        return frozenset(key for keys in self.keys for key in keys)
+
+    @cached_property
     def lost(self) -> dict[str, int]:
         """How often a cell had been lost when this was submitted."""
         return {c["key"]: c["lost"] for p in self.plan["parcels"] for c in p["cells"] if c["lost"]}

@@ -15,7 +15,7 @@ from ..costs import Costs
 from ..pool import Workplace
 from . import request
 from .cluster import Cluster, ClusterError
-from .parcels import by_request, pack
+from .parcels import Parcel, by_request, pack
 from .request import Request
 from .submission import Submission
 from .task import warning_seconds
@@ -28,6 +28,7 @@ NUMBERS = {  # settings that are numbers, with the least that each may be
     "parcel_seconds": 1,
     "guess_seconds": 0,
     "retries": 0,
+    "search_jobs": 1,
     "poll_seconds": 0,
     "settle_seconds": 0,
 }
@@ -55,6 +56,8 @@ class Settings:
         Expected length of a cell whose generator has no record yet.
     retries : int
         How often a cell is run again whose job ended without a word.
+    search_jobs : int
+        Tasks that run the same cell where it has ``tuning.search.shared``.
     poll_seconds : float
         Time between two looks at the queue.
     settle_seconds : float
@@ -74,6 +77,7 @@ class Settings:
     parcel_seconds: float = 300.0
     guess_seconds: float = 60.0
     retries: int = 2
+    search_jobs: int = 4
     poll_seconds: float = 10.0
     settle_seconds: float = 60.0
 
@@ -134,6 +138,8 @@ class Submitter:
             Neighbours share a dataset where they can.
         times : mapping of str to int
             By record key, how often a cell has been lost; one that has been gets its own parcel.
+
+        A search whose trials are shared is in as many parcels as tasks share it.
         """
         for asked, group in by_request(cells, self._settings.request).items():
             side_by_side = asked.cpus // asked.threads
@@ -141,14 +147,19 @@ class Submitter:
                 group,
                 lambda cell, side_by_side=side_by_side: self._costs.seconds(cell) / side_by_side,
                 self._settings.parcel_seconds,
-                alone=lambda cell: times.get(cell.record_key, 0) > 0,
+                alone=lambda cell: times.get(cell.record_key, 0) > 0 or is_shared(cell),
             )
+            parcels = [copy for parcel in parcels for copy in [parcel] * self._tasks(parcel)]
             place = Workplace(
                 self._place.results, self._place.data, self._place.cache, plan.preload(group)
             )
             for first in range(0, len(parcels), self._most):
                 some = parcels[first : first + self._most]
                 yield Submission.new(some, asked, place, asdict(self._settings), times)
+
+    def _tasks(self, parcel: Parcel) -> int:
+        """Return how many tasks run a parcel at the same time."""
+        return self._settings.search_jobs if is_shared(parcel.cells[0]) else 1
 
     def add(self, submissions: Sequence[Submission]) -> None:
         """Take submissions that are to be submitted."""
@@ -157,7 +168,7 @@ class Submitter:
     @property
     def waiting(self) -> int:
         """How many cells SLURM has not taken yet."""
-        return sum(len(keys) for submission in self._waiting for keys in submission.keys)
+        return len({key for submission in self._waiting for key in submission.all_keys})
 
     def submit(self, cluster: Cluster) -> Iterator[Submission]:
         """Submit what waits, and yield what SLURM took; a refusal ends it for a while."""
@@ -204,3 +215,8 @@ class Submitter:
         asked = submission.request
         seconds = sum(START_SECONDS + submission.seconds(p) for p in range(submission.tasks))
         return seconds * asked.cpus / 3600
+
+
+def is_shared(cell: Cell) -> bool:
+    """Whether several tasks may run a cell at the same time, each some trials of its search."""
+    return cell.tuning.search is not None and cell.tuning.search.shared

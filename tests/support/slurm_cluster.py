@@ -209,6 +209,14 @@ class SlurmCluster:
             if mark in (found := environment_of(pid)) and "SLURM_JOB_ID=" in found:
                 yield pid
 
+    def kill_job(self):
+        """End all processes of one job, as a machine without memory does."""
+        processes = {pid: job_of(pid) for pid in self.processes()}
+        victim = min(filter(None, processes.values()))
+        for pid in (pid for pid, job in processes.items() if job == victim):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def run(self, *command):
         """Run a command of SLURM and return what it prints."""
         done = subprocess.run(command, capture_output=True, text=True, env=self._environment)
