@@ -49,20 +49,42 @@ class Slow(Honest):
         return super().fit(train, schema=schema, budget=budget, rng=rng)
 
 
+class Waits(Honest):
+    """Waits until there is a file."""
+
+    def __init__(self, gate):
+        self.gate = gate
+
+    def fit(self, train, *, schema, budget, rng):
+        wait_for(self.gate)
+        return super().fit(train, schema=schema, budget=budget, rng=rng)
+
+
+def wait_for(gate):
+    while not os.path.exists(gate):
+        time.sleep(0.05)
+
+
 class Patient(Honest):
-    """Adds up random numbers in slow steps, leaves a checkpoint after each, and a trace of them."""
+    """Adds up random numbers in slow steps, leaves a checkpoint after each, and a trace of them.
+
+    With a gate, it waits after ten steps until there is that file.
+    """
 
     checkpoint = None  # the harness puts one here
 
-    def __init__(self, steps=40, seconds=0.1):
+    def __init__(self, steps=40, seconds=0.1, gate=None):
         self.steps = steps
         self.seconds = seconds
+        self.gate = gate
 
     def fit(self, train, *, schema, budget, rng):
         self.checkpoint._seconds = 0.0
         step, total, state = self.checkpoint.load() or (0, 0.0, rng.bit_generator.state)
         rng.bit_generator.state = state
         while step < self.steps:
+            if self.gate and step == 10:
+                wait_for(self.gate)
             time.sleep(self.seconds)
             total, step = total + rng.random(), step + 1
             if trace := os.environ.get("SYNTHARENA_TRACE"):
