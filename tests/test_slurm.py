@@ -204,6 +204,9 @@ def test_scancel_from_outside_is_no_failure(store, place, make_cell, cluster, tm
 # Preemption, time limits, death
 
 
+PATIENT = 120.0  # seconds in which SLURM surely puts a task back into the queue
+
+
 def preempt(cluster):
     """Take both nodes for a moment, as somebody with more rights."""
     cluster.run("sbatch", "-p", "high", "-N2", "-c2", "-t1", "-o/dev/null", "--wrap", "sleep 1")
@@ -215,7 +218,8 @@ def test_a_preempted_cell_goes_on_where_it_was(
 ):
     """In "main" by SIGTERM and five seconds later SIGKILL, in "warned" half a minute before."""
     cell = waiting(tmp_path, make_cell, "Patient", steps=30)
-    running = InBackground([cell], place, job={"minutes": 20, "partition": partition})
+    job = {"minutes": 20, "partition": partition}
+    running = InBackground([cell], place, job=job, settle_seconds=PATIENT)
     wait_until(lambda: len(trace()) == 10, "the first steps")
     preempt(cluster)
     (submission,) = submissions(store)
@@ -254,7 +258,7 @@ def test_a_time_limit_ends_what_would_never_end_and_nothing_else(store, place, m
     """SLURM warns a job of two minutes when half a minute is over, or a whole one."""
     patient = waiting(tmp_path, make_cell, "Patient", steps=30)
     endless = make_cell(hostile("Slow", seconds=500), limits={"seconds": 600.0})
-    limits = {"parcel_seconds": 60, "job": {"minutes": 2}}
+    limits = {"parcel_seconds": 60, "job": {"minutes": 2}, "settle_seconds": PATIENT}
     running = InBackground([patient, endless], place, **limits)
     (submission,) = wait_until(lambda: submissions(store), "a submission")
     wait_until(lambda: any(runs_of(submission, task) == 2 for task in (0, 1)), "the second run")
@@ -267,7 +271,7 @@ def test_a_time_limit_ends_what_would_never_end_and_nothing_else(store, place, m
 
 def test_a_node_that_disappears_costs_one_cell_at_most(store, place, make_cell, cluster, tmp_path):
     cells = [waiting(tmp_path, make_cell, seed=seed) for seed in range(6)]
-    running = InBackground(cells, place, parcel_seconds=60)
+    running = InBackground(cells, place, parcel_seconds=60, settle_seconds=PATIENT)
     wait_until(lambda: status(store).counts["running"] == 4, "four running cells")
     cluster.kill_node("n1")
     (tmp_path / "gate").touch()
