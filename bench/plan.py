@@ -152,7 +152,8 @@ def _label(point: Point) -> str:
 
 
 def _is_description(line: str) -> bool:
-    return line.lstrip("+").startswith(("generator._target_", "generator.about"))
+    named = ("_target_", "about", "resources")
+    return line.lstrip("+").startswith(tuple(f"generator.{key}" for key in named))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Targets: from a ``_target_`` in a configuration to an object.
 
 A specification is a plain dict: ``_target_`` names the class, ``about`` describes it, ``search``
-is what a search may choose (``space``), every other key is an argument of its constructor.
+is what a search may choose (``space``), ``resources`` is what it needs of a cluster (``slurm``),
+every other key is an argument of its constructor.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-NO_ARGUMENTS = ("_target_", "about", "search")
+NO_ARGUMENTS = ("_target_", "about", "search", "resources")
 
 
 class TargetError(ValueError):

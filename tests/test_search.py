@@ -18,7 +18,7 @@ from driver import start_driver, wait_for_nobody
 
 from syntharena.bench import config, objective, plan, space, targets, trials, verify
 from syntharena.bench.contracts import Budget, Metric
-from syntharena.bench.study import ALONE, Study, Trial, held, mend
+from syntharena.bench.study import ALONE, Study, Trial, count_ended, held, mend
 from syntharena.bench.tuning import Search, Tuning, merit
 from syntharena.bench.worker import Worker
 
@@ -348,6 +348,25 @@ def test_a_journal_that_is_cut_off_anywhere_goes_on_to_the_same_end(tmp_path):
         assert quick(studied(path, 14)) == expected, cut
         assert not os.path.lexists(f"{path}.lock")
         path.unlink()
+
+
+def test_a_trial_that_is_begun_again_and_again_is_no_progress(store, make_cell):
+    cell = make_cell(searched.spec(), tuning=searched.tuning(3))
+    path = store.journal_path(cell.train_key)
+    seen = [store.progress_of(cell)]
+    for ended in range(3):
+        for _ in range(2):
+            study = studied(path, 3)
+            assert study.ask() is not None
+            study.tell(None)
+            assert store.progress_of(cell) == seen[-1]
+        study = studied(path, 3)
+        study.tell(Trial(study.ask(), "failed" if ended == 1 else "complete", 0.5))
+        seen.append(store.progress_of(cell))
+        assert seen[-1] != seen[-2]
+    with path.open("ab") as file:
+        file.write(b'{"user_attr": {"trial": ')
+    assert count_ended(path) == 3
 
 
 def test_noise_in_a_journal_is_cut_off(tmp_path):
