@@ -1,0 +1,210 @@
+"""The page: medians with their range, ratios, and what is not alike."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .pairs import NO_PACKAGE, PAIRS, Pair
+
+ABSENT = "–"
+Runs = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A line of a pair.
+
+    Parameters
+    ----------
+    key : str
+        Of a run.
+    name : str
+        What the page calls it.
+    decimals : int, optional
+        Of a score; None: three digits.
+    short : str
+        Its head in the table of ratios; empty for those that are not in it.
+    """
+
+    key: str
+    name: str
+    decimals: int | None = None
+    short: str = ""
+
+    def text(self, value: float) -> str:
+        """Write a value."""
+        return digits(value) if self.decimals is None else f"{value:.{self.decimals}f}"
+
+
+MEASURES = (
+    Measure("epoch_seconds", "CPU s an epoch", short="epoch"),
+    Measure("epoch_steps", "optimizer steps an epoch"),
+    Measure("fit_seconds", "CPU s, whole fit", short="fit"),
+    Measure("rows_per_second", "rows drawn a CPU s", short="rows/s"),
+    Measure("total_seconds", "CPU s, fit and draw", short="fit and draw"),
+    Measure("peak_mib", "MiB at the peak beyond imports", short="MiB"),
+    Measure("auroc", "TSTR AUROC", 4),
+    Measure("shape", "shape score", 4),
+    Measure("trend", "trend score", 4),
+)
+
+
+def digits(value: float) -> str:
+    """Write a number with three digits, a large one whole."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def values(runs: Runs, key: str) -> list[float]:
+    """Return what the runs say of a measure; nothing for 0 steps."""
+    return [float(run[key]) for run in runs if run.get(key)]
+
+
+def shown(measure: Measure, runs: Runs) -> str:
+    """Write the median of some runs and their range, or why there is none."""
+    found = values(runs, measure.key)
+    if not found:
+        return next((short_end(run["ended"]) for run in runs if run.get("ended")), ABSENT)
+    middle = measure.text(statistics.median(found))
+    if len(found) == 1:
+        return middle
+    return f"{middle} [{measure.text(min(found))}–{measure.text(max(found))}]"
+
+
+def short_end(ended: str) -> str:
+    """Return the reason without what was used, which the list below the table tells."""
+    return "failed" if ended.startswith("failed") else ended.partition(" (")[0]
+
+
+def ratio(measure: Measure, ours: Runs, peer: Runs) -> str:
+    """Write the peer's median by ours; a lower bound where the peer's fit was ended."""
+    first, second = values(ours, measure.key), values(peer, measure.key)
+    if first and second:
+        return f"{statistics.median(second) / statistics.median(first):.2f}"
+    limits = [run["limit"] for run in peer if "not done" in run.get("ended", "")]
+    if first and limits and measure.key in ("fit_seconds", "total_seconds"):
+        return f"> {limits[0] / statistics.median(first):.2g}"
+    return ABSENT
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """Return the whole page as Markdown.
+
+    Parameters
+    ----------
+    results : mapping
+        As ``peers.py`` keeps them: ``place``, ``commands``, ``tables`` and ``steps``.
+    """
+    parts = [TOP.strip(), place(results)]
+    parts += [section(label, table) for label, table in results["tables"].items()]
+    if results.get("steps"):
+        parts.append(steps_section(results["steps"]))
+    return "\n\n".join(parts) + "\n"
+
+
+TOP = """
+# Our generators beside other people's
+
+Written by `scripts/speed/peers.py`. Both sides fit the same table and draw as many rows, each in a
+process of its own on one thread, in turns. The peer's arguments are its defaults unless the list
+below a table says otherwise; ours are the same architecture, batch and epochs. Shown are the median
+of the runs and, in brackets, the least and the most.
+
+- An epoch is the mean time from one step of an optimizer to the next, times the steps of an epoch:
+  encoding is not in it. The whole fit has everything.
+- MiB are the most that the process had less what it had after imports and reading the table.
+- TSTR AUROC (XGBoost), shape and trend are measured by our evaluators, on the same real rows.
+- The last column is the peer's number by ours. Above 1 ours is cheaper, and for rows drawn a second
+  below 1.
+- Few epochs train no network: the scores say that both learn alike, not how good either can be.
+"""
+
+
+def place(results: Mapping[str, Any]) -> str:
+    """Return where the numbers come from."""
+    lines = [f"- command: `{command}`" for command in results["commands"]]
+    lines += [f"- {name}: {value}" for name, value in results["place"].items()]
+    return "\n".join(lines)
+
+
+def section(label: str, table: Mapping[str, Any]) -> str:
+    """Return what belongs to one table: ratios, then all numbers, then what is not alike."""
+    known = [(pair, table["pairs"][pair.name]) for pair in PAIRS if pair.name in table["pairs"]]
+    head = f"## {label}: {table['rows']:,} rows\n\nReal rows teach an AUROC of {table['real']:.4f}."
+    notes = [line for pair, found in known for line in remarks(pair, found)]
+    return "\n\n".join([head, in_short(known), in_full(known), "\n".join(notes)]).strip()
+
+
+def in_short(known: Sequence[tuple[Pair, Mapping[str, Any]]]) -> str:
+    """Return the table of ratios, peer by ours."""
+    measures = [measure for measure in MEASURES if measure.short]
+    rows = [
+        [pair.name, *(ratio(measure, found["ours"], found["peer"]) for measure in measures)]
+        for pair, found in known
+        if pair.peer
+    ]
+    return grid(["peer / ours", *(measure.short for measure in measures)], rows) if rows else ""
+
+
+def in_full(known: Sequence[tuple[Pair, Mapping[str, Any]]]) -> str:
+    """Return the table of all numbers; lines that nobody has are left out."""
+    rows = []
+    for pair, found in known:
+        for measure in MEASURES:
+            ours, peer = found["ours"], found["peer"]
+            if not values(ours, measure.key) and not values(peer, measure.key):
+                continue
+            theirs = shown(measure, peer) if pair.peer else NO_PACKAGE
+            cells = [shown(measure, ours), theirs, ratio(measure, ours, peer)]
+            rows.append([pair.name, pair.generator, measure.name, *cells])
+    return grid(["pair", "ours is", "measure", "ours", "peer", "peer / ours"], rows)
+
+
+def remarks(pair: Pair, found: Mapping[str, Any]) -> list[str]:
+    """Return lines on versions, settings and what went wrong."""
+    if pair.peer is None:
+        return [f"- {pair.name}: {NO_PACKAGE} on the registries."]
+    versions = next((run["versions"] for run in found["peer"] if "versions" in run), {})
+    who = ", ".join(f"{name} {version}" for name, version in versions.items())
+    told = ", ".join(f"{name}={value}" for name, value in pair.peer.settings.items())
+    lines = [f"- {pair.name}: {who or pair.peer.environment}; {told or 'defaults'}. {pair.note}"]
+    for side in ("ours", "peer"):
+        ends = {run["ended"]: None for run in found[side] if run.get("ended")}
+        lines += [f"  - {side}: {ended}." for ended in ends]
+    return [line.rstrip() for line in lines]
+
+
+def steps_section(steps: Mapping[str, Any]) -> str:
+    """Return the table of training steps."""
+    if "peak" not in steps:
+        return f"{STEPS.strip()}\n\nThey were not measured: {steps['ended']}."
+    peak = steps["peak"]
+    heads = ["network", "ms a step", "MFLOP", "GFLOP/s", "of the peak"]
+    heads += ["data", "network", "optimizer", "rest"]
+    rows = []
+    for step in steps["steps"]:
+        rate = step["flops"] / step["seconds"]
+        costs = [1e3 * step["seconds"], step["flops"] / 1e6, rate / 1e9]
+        shares = [rate / peak, *(step[part] for part in ("data", "network", "optimizer", "rest"))]
+        rows.append([step["name"], *map(digits, costs), *(f"{share:.0%}" for share in shares)])
+    return f"{STEPS.strip()}\n\n{MEASURED.format(peak / 1e9).strip()}\n\n{grid(heads, rows)}"
+
+
+STEPS = """
+## Training steps of our networks
+
+With the preset cpu, on adult, one thread. MFLOP are those of matrix products, forward and backward.
+Data is what comes beside the network: batches, one-hot rows, random numbers; the aim is less than a
+fifth. The rest are losses, activations and noising outside of modules, and Python.
+"""
+MEASURED = "A product of two float32 matrices of 2,048 rows and columns: {:.1f} GFLOP/s."
+
+
+def grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of Markdown."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

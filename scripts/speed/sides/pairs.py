@@ -1,0 +1,252 @@
+"""Who is compared with whom, at which settings.
+
+Ours gets the peer's architecture, batch, epochs and settings of trees, by the peer's documented
+arguments; what a peer's defaults say stays unless ours cannot do it, as with layers whose number is
+fixed here. What differs all the same stands in ``note``, which the page shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NO_PACKAGE = "no package"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A peer's generator.
+
+    Parameters
+    ----------
+    environment : str
+        Folder of its environment, and requirements-ENVIRONMENT.txt beside this file.
+    library, kind : str
+        What ``theirs`` is asked for.
+    packages : tuple of str
+        Whose versions the page shows.
+    settings : mapping
+        Arguments of its constructor.
+    """
+
+    environment: str
+    library: str
+    kind: str
+    packages: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One of ours and a peer.
+
+    Parameters
+    ----------
+    name : str
+        Of the pair.
+    generator : str
+        Ours, as ``conf/generator`` names it.
+    settings : mapping
+        Arguments of ours beside those of the preset cpu.
+    peer : Peer, optional
+        None where no package of the registries has one.
+    length : {"epochs", "steps", ""}
+        Which argument of ours says how long it trains; an epoch has ceil(rows / batch) steps.
+    small : int
+        A size to run beside those asked for; 0 for none.
+    note : str
+        What is not alike.
+    """
+
+    name: str
+    generator: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    peer: Peer | None = None
+    length: str = ""
+    small: int = 0
+    note: str = ""
+
+    def ours(self, rows: int, epochs: int) -> dict[str, Any]:
+        """Return the arguments of ours for a table of so many rows."""
+        if self.length == "steps":
+            batch = self.settings["batch"]
+            return {**self.settings, "steps": epochs * -(-rows // batch)}
+        return {**self.settings, **({"epochs": epochs} if self.length else {})}
+
+
+SDV = ("sdv", "ctgan")
+ALL_STEPS = {"least_steps": 1, "most_steps": None}  # as many as the epochs have
+UNITS = 500  # synthcity's default, of every layer of its GANs and its TVAE
+SYNTHCITY = ("synthcity",)
+GAN = {"generator_n_units_hidden": UNITS, "discriminator_n_units_hidden": UNITS}
+ARF = {"trees": 30, "min_leaf": 5, "rounds": 10, "delta": 0.0}
+
+PAIRS = (
+    Pair(
+        "sdv_ctgan",
+        "ctgan",
+        {"batch": 500, "pack": 10, "hidden": 256, "noise": 128, "average": 0.0, **ALL_STEPS},
+        Peer("sdv", "ctgan", "CTGAN", ("ctgan", "torch"), {"enable_gpu": False}),
+        length="epochs",
+    ),
+    Pair(
+        "sdv_tvae",
+        "tvae",
+        {"batch": 500, "hidden": 128, "latent": 128, **ALL_STEPS},
+        Peer("sdv", "ctgan", "TVAE", ("ctgan", "torch"), {"enable_gpu": False}),
+        length="epochs",
+    ),
+    Pair(
+        "sdv_gaussian_copula",
+        "gaussian_copula",
+        peer=Peer("sdv", "gaussian_copula", "", ("sdv", "copulas")),
+        note="SDV fits a beta distribution to each column, ours keeps the empirical one.",
+    ),
+    Pair(
+        "synthcity_ctgan",
+        "ctgan",
+        {"batch": 200, "pack": 1, "hidden": UNITS, "noise": UNITS, "average": 0.0, **ALL_STEPS},
+        Peer("synthcity", "synthcity", "generic.ctgan", SYNTHCITY, GAN),
+        length="epochs",
+        note="synthcity's generator is a plain perceptron of two layers and scores single rows.",
+    ),
+    Pair(
+        "synthcity_tvae",
+        "tvae",
+        {"batch": 200, "hidden": UNITS, "latent": UNITS, **ALL_STEPS},
+        Peer(
+            "synthcity",
+            "synthcity",
+            "generic.tvae",
+            SYNTHCITY,
+            {
+                "n_units_embedding": UNITS,
+                "encoder_n_layers_hidden": 2,
+                "encoder_n_units_hidden": UNITS,
+                "decoder_n_layers_hidden": 2,
+                "decoder_n_units_hidden": UNITS,
+            },
+        ),
+        length="epochs",
+        note="synthcity has three layers by default and was asked for the two of ours.",
+    ),
+    Pair(
+        "synthcity_adsgan",
+        "adsgan",
+        {"batch": 200, "hidden": UNITS, "noise": UNITS, "average": 0.0, "scale": "range"},
+        Peer(
+            "synthcity",
+            "synthcity",
+            "privacy.adsgan",
+            SYNTHCITY,
+            {**GAN, "generator_n_layers_hidden": 3, "discriminator_n_iter": 5},
+        ),
+        length="steps",
+        note="synthcity has two layers and one step of the critic by default and was asked for "
+        "the three and the five of ours; its numbers are modes, ours ranges; its critic sees one "
+        "batch five times, ours five batches.",
+    ),
+    Pair(
+        "synthcity_ddpm",
+        "tabddpm",
+        {"batch": 1024, "hidden": [256, 256, 256], "times": 1000, "weight_decay": 1e-4},
+        Peer(
+            "synthcity",
+            "synthcity",
+            "generic.ddpm",
+            SYNTHCITY,
+            {
+                "is_classification": True,
+                "batch_size": 1024,
+                "num_timesteps": 1000,
+                "model_params": {"n_layers_hidden": 3, "n_units_hidden": 256, "dropout": 0.0},
+            },
+        ),
+        length="steps",
+    ),
+    Pair(
+        "synthcity_bayesian_network",
+        "bayesian_network",
+        {"structure": "tree", "bins": 10},
+        Peer(
+            "synthcity",
+            "synthcity",
+            "generic.bayesian_network",
+            ("synthcity", "pgmpy"),
+            {"epochs": False, "struct_learning_search_method": "tree_search"},
+        ),
+        note="Both stop at a tree; synthcity's numbers are mixtures of at most ten normals.",
+    ),
+    Pair(
+        "pgmpy",
+        "bayesian_network",
+        {"structure": "hill_climb", "bins": 24, "penalty": 1.0, "max_parents": 4},
+        Peer("pgmpy", "pgmpy", "", ("pgmpy",), {"bins": 24, "max_indegree": 4}),
+        note="Both climb to a maximum of BIC; ours begins at the best forest, pgmpy at no arrow.",
+    ),
+    Pair(
+        "synthcity_arf",
+        "arf",
+        ARF,
+        Peer("synthcity", "synthcity", "generic.arf", ("synthcity", "arfpy"), {"epochs": False}),
+        note="synthcity calls arfpy.",
+    ),
+    Pair("arfpy", "arf", ARF, Peer("arfpy", "arfpy", "", ("arfpy",), {"verbose": False})),
+    Pair(
+        "forestdiffusion",
+        "forest_flow",
+        {
+            **{"times": 10, "copies": 10, "points": None, "trees": 20, "depth": 6, "min_rows": 1},
+            **{"bins": 256, "scale": "min_max", "corners": "dummies", "solver": "euler"},
+        },
+        Peer(
+            "forestdiffusion",
+            "forest_diffusion",
+            "",
+            ("ForestDiffusion",),
+            {"n_t": 10, "duplicate_K": 10, "n_estimators": 20, "max_depth": 6},
+        ),
+        small=1000,
+        note="Ours with the choices of its preset paper, both with a tenth of the paper's copies, "
+        "a fifth of its times and trees.",
+    ),
+    Pair(
+        "seqtrees",
+        "cart",
+        {"min_leaf": 5},
+        Peer(
+            "seqtrees",
+            "seqtrees",
+            "",
+            ("seqtrees",),
+            {"max_depth": 1000, "min_samples_leaf": 5, "tree_backend": "sklearn"},
+        ),
+        note="seqtrees stops at depth 5 by default and was asked not to; it grows the same trees "
+        "of scikit-learn.",
+    ),
+    Pair(
+        "imblearn_smotenc",
+        "smote",
+        {"neighbours": 5},
+        Peer("imblearn", "imblearn", "", ("imbalanced-learn",), {"k_neighbors": 5}),
+        note="SMOTENC does everything when it draws; compare the sum of fit and draw.",
+    ),
+    Pair(
+        "mostlyai",
+        "autoregressive",
+        {"steps": None},
+        Peer(
+            "mostlyai",
+            "mostlyai",
+            "",
+            ("mostlyai-engine", "torch"),
+            {"device": "cpu", "value_protection": False},
+        ),
+        length="epochs",
+        note="value_protection replaces rare categories, which ours does not.",
+    ),
+    Pair("tabsyn", "tabsyn", {"vae_steps": None, "steps": None}, length="epochs"),
+    Pair("tabdiff", "tabdiff", {"steps": None}, length="epochs"),
+    Pair("flow_matching", "flow_matching", {"steps": None}, length="epochs"),
+)

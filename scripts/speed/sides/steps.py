@@ -1,0 +1,192 @@
+"""Where the time of a training step goes: ``python -m sides.steps FOLDER``.
+
+Each network trains for a moment on the table in FOLDER with its preset cpu, while the loop of
+``generators/networks/training`` is replaced by one that takes the same steps and measures them:
+
+- FLOPs of matrix products, forward and backward, by torch's FlopCounterMode;
+- CPU seconds, without anything in the way;
+- which part they belong to, by clocks around functions. "data" is what comes before and beside the
+  network: batches, rows as one-hot vectors, random numbers. "network" is calls of modules and
+  backward passes, "optimizer" Adam and averages of weights. The rest are losses, activations and
+  noising outside of modules, and Python.
+
+The machine's peak is a large float32 product of matrices on one thread in the same process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from sides import meter, tables
+from syntharena.bench import config, targets
+from syntharena.bench.contracts import Budget
+from syntharena.generators.networks import asking, critic, gan, learning, training
+from syntharena.generators.views.blocks import Blocks
+
+WARM, TIMED = 10, 60  # steps before the first figure, and for each figure
+NEEDED = WARM + 1 + 2 * TIMED
+SIDE, PRODUCTS = 2048, 5  # of the matrices; how many products
+FEW = {"least_steps": NEEDED, "most_steps": NEEDED, "epochs": 1}
+# Arguments under which each takes so many steps; of what has two trainings, of each.
+NETWORKS: dict[str, Mapping[str, Any]] = {
+    "ctgan": FEW,
+    "tvae": FEW,
+    "adsgan": {"steps": NEEDED},
+    "tabddpm": {"steps": NEEDED},
+    "tabsyn": {"vae_steps": NEEDED, "steps": NEEDED},
+    "tabdiff": {"steps": NEEDED},
+    "flow_matching": {"steps": NEEDED},
+    "autoregressive": {"steps": NEEDED},
+}
+TRAININGS = {"tabsyn": ("tabsyn, autoencoder", "tabsyn, diffusion")}
+NOISE = ("rand", "randn", "randint", "randperm", "multinomial", "bernoulli", "normal")
+IN_PLACE = ("uniform_", "normal_", "random_", "exponential_", "bernoulli_", "geometric_")
+
+
+class Clock:
+    """CPU seconds of each part; what a part calls that is another part counts as that one."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.parts = ["rest"]
+        self.since = time.process_time()
+
+    def turn(self) -> None:
+        """Give the time since the last turn to the part that is running."""
+        now = time.process_time()
+        self.seconds[self.parts[-1]] += now - self.since
+        self.since = now
+
+    def clocked(self, call: Callable[..., Any], part: str, *, outside: str = "") -> Callable:
+        """Return ``call`` with a clock; within the part ``outside`` it has none."""
+
+        @functools.wraps(call)
+        def clocked(*args: Any, **kwargs: Any) -> Any:
+            if self.parts[-1] in (part, outside):
+                return call(*args, **kwargs)
+            self.turn()
+            self.parts.append(part)
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self.turn()
+                self.parts.pop()
+
+        return clocked
+
+    def places(self) -> list[tuple[Any, str, str, str]]:
+        """Return owner, name, part, and the part within which each function has no clock."""
+        data = [(torch, name) for name in NOISE] + [(torch.Tensor, name) for name in IN_PLACE]
+        data += [(training.Batches, "draw"), (asking.Asking, "draw"), (asking.Rows, "draw")]
+        data += [(Blocks, "rows"), (gan, "gumbel"), (critic.Critic, "noise")]
+        data += [(critic.Critic, "kept")]
+        network = [(torch.nn.Module, "__call__"), (torch.autograd, "grad")]
+        network += [(torch.Tensor, "backward"), (critic.Critic, "loss"), (critic.Critic, "scores")]
+        network += [(critic.Critic, "enter")]
+        optimizer = [(torch.optim.Adam, "step"), (torch.optim.AdamW, "step")]
+        optimizer += [(learning.Average, "update"), (torch.nn.utils, "clip_grad_norm_")]
+        places = [(*place, "data", "") for place in data]
+        places.append((torch.Tensor, "__getitem__", "data", "network"))
+        places += [(*place, "network", "") for place in network]
+        return places + [(*place, "optimizer", "") for place in optimizer]
+
+    def measure(self, steps: Callable[[], None]) -> dict[str, float]:
+        """Run steps with all clocks, and return the share of each part."""
+        kept = [(owner, name, getattr(owner, name)) for owner, name, _, _ in self.places()]
+        for owner, name, part, outside in self.places():
+            setattr(owner, name, self.clocked(getattr(owner, name), part, outside=outside))
+        try:
+            self.since = time.process_time()
+            steps()
+            self.turn()
+        finally:
+            for owner, name, call in kept:
+                setattr(owner, name, call)
+        total = sum(self.seconds.values())
+        return {part: self.seconds[part] / total for part in PARTS}
+
+
+PARTS = ("data", "network", "optimizer", "rest")
+
+
+def probing(found: list[dict[str, float]], trainings: int) -> Callable[..., None]:
+    """Return what takes the place of ``training.train``, and writes down what it measures."""
+
+    def train(step: Callable[[int], Any], total: int, *_: Any, **__: Any) -> None:
+        if total != trainings * NEEDED:
+            raise ValueError(f"a training must have {trainings * NEEDED} steps, got {total}")
+        for place in range(trainings):
+            found.append(probe(step, place * NEEDED))
+
+    return train
+
+
+def probe(step: Callable[[int], Any], begun: int) -> dict[str, float]:
+    """Measure NEEDED steps from ``begun`` on."""
+    numbers = iter(range(begun, begun + NEEDED))
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            step(next(numbers))
+
+    steps(WARM)
+    with FlopCounterMode(display=False) as counter:
+        steps(1)
+    started = time.process_time()
+    steps(TIMED)
+    seconds = (time.process_time() - started) / TIMED
+    shares = Clock().measure(lambda: steps(TIMED))
+    return {"flops": counter.get_total_flops(), "seconds": seconds, **shares}
+
+
+def peak() -> float:
+    """Return the FLOPs a second of a large float32 product, the best of a few."""
+    torch.set_num_threads(1)
+    first, second = torch.randn(2, SIDE, SIDE)
+    found = []
+    for _ in range(PRODUCTS):
+        started = time.process_time()
+        torch.mm(first, second)
+        found.append(2 * SIDE**3 / (time.process_time() - started))
+    return max(found)
+
+
+def measured(name: str, schema: Any, train: Any) -> list[dict[str, Any]]:
+    """Measure the steps of a network."""
+    spec = config.all_options("generator", preset="cpu")[name] | NETWORKS[name]
+    model = targets.build(spec, ("fit", "sample"))
+    labels = TRAININGS.get(name, (name,))
+    found: list[dict[str, float]] = []
+    kept, training.train = training.train, probing(found, len(labels))
+    model.fit(train, schema=schema, budget=Budget(), rng=np.random.default_rng(0))
+    training.train = kept
+    return [{"name": label, **one} for label, one in zip(labels, found, strict=True)]
+
+
+def main() -> None:
+    """Measure the networks, and the peak before and after each."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    options = parser.parse_args()
+    schema, train, _ = tables.read(options.folder)
+    peaks, found = [peak()], []
+    for name in options.only:
+        found += measured(name, schema, train)
+        peaks.append(peak())
+        meter.tell(peak=max(peaks), steps=found)
+    meter.tell(done=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""The comparison with peers: figures, ratios and pages, without any peer."""
+
+import json
+import re
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pandas as pd
+import peers
+import pytest
+from sides import environments, libraries, meter, page, processes, tables
+from sides.pairs import PAIRS, Pair
+
+FIT = next(measure for measure in page.MEASURES if measure.key == "fit_seconds")
+RATE = next(measure for measure in page.MEASURES if measure.key == "rows_per_second")
+AUROC = next(measure for measure in page.MEASURES if measure.key == "auroc")
+SLOW = {"ended": "not done in 300 s (used 301 s and 900 MiB with imports)", "limit": 300.0}
+CSV = pd.DataFrame(
+    {
+        "fnlwgt": np.arange(30),
+        "work": ["?", "a", "b"] * 10,
+        "income": ["<=50K", ">50K"] * 15,
+    }
+)
+
+
+def runs(*seconds):
+    return [{"fit_seconds": value} for value in seconds]
+
+
+# Figures
+
+
+def test_an_epoch_is_the_mean_step_times_the_steps_of_an_epoch():
+    # 2 s of encoding, then 6 steps of 0.5 s in 2 epochs
+    ends = [2.5 + 0.5 * step for step in range(6)]
+    assert meter.epoch_seconds(ends, 2) == pytest.approx(1.5)
+    assert meter.epoch_seconds(ends[:1], 2) is None
+    assert meter.epoch_seconds([], 2) is None
+
+
+def test_the_median_stands_before_its_range():
+    assert page.shown(FIT, runs(3.0, 1.0, 2.0)) == "2 [1–3]"
+    assert page.shown(FIT, runs(1234.4)) == "1,234"
+    assert page.shown(AUROC, [{"auroc": 0.91234}]) == "0.9123"
+    assert page.shown(FIT, [SLOW]) == "not done in 300 s"
+    assert page.shown(FIT, [{"ended": "failed: ValueError: no"}]) == "failed"
+    assert page.shown(FIT, []) == "–"
+
+
+def test_what_was_measured_before_the_end_is_shown():
+    fitted = {"fit_seconds": 5.0, **SLOW}
+    assert page.shown(FIT, [fitted]) == "5"
+    assert page.shown(RATE, [fitted]) == "not done in 300 s"
+
+
+def test_the_ratio_is_the_median_of_the_peer_by_ours():
+    assert page.ratio(FIT, runs(1.0, 2.0, 9.0), runs(5.0)) == "2.50"
+    assert page.ratio(FIT, runs(2.0), []) == "–"
+    assert page.ratio(FIT, [SLOW], runs(2.0)) == "–"
+
+
+def test_a_peer_that_is_not_done_gives_a_lower_bound_of_costs_only():
+    assert page.ratio(FIT, runs(12.0), [SLOW]) == "> 25"
+    assert page.ratio(RATE, [{"rows_per_second": 10.0}], [SLOW]) == "–"
+    assert page.ratio(FIT, runs(12.0), [{"ended": "failed: no"}]) == "–"
+
+
+# Pages
+
+
+def results():
+    pairs = {
+        "sdv_tvae": {
+            "ours": [{"fit_seconds": 2.0, "epoch_seconds": 0.5, "auroc": 0.8}],
+            "peer": [{"fit_seconds": 6.0, "epoch_seconds": 1.0, "versions": {"ctgan": "0.12.1"}}],
+        },
+        "forestdiffusion": {"ours": runs(12.0), "peer": [SLOW]},
+        "tabsyn": {"ours": runs(3.0), "peer": []},
+    }
+    step = {"name": "tvae", "flops": 2e8, "seconds": 0.01}
+    step |= {"data": 0.1, "network": 0.7, "optimizer": 0.15, "rest": 0.05}
+    return {
+        "commands": ["python scripts/speed/peers.py adult.csv"],
+        "place": {"processor": "a machine"},
+        "tables": {"adult": {"rows": 32561, "real": 0.925, "pairs": pairs}},
+        "steps": {"peak": 1e11, "steps": [step]},
+    }
+
+
+def test_a_page_has_every_pair_with_its_ratio_last():
+    text = page.page(json.loads(json.dumps(results())))
+    lines = text.splitlines()
+    assert "| sdv_tvae | tvae | CPU s, whole fit | 2 | 6 | 3.00 |" in lines
+    assert "| tabsyn | tabsyn | CPU s, whole fit | 3 | no package | – |" in lines
+    bound = "| forestdiffusion | forest_flow | CPU s, whole fit | 12 | not done in 300 s | > 25 |"
+    assert bound in lines
+    assert "| sdv_tvae | 2.00 | 3.00 | – | – | – |" in lines
+    assert "  - peer: not done in 300 s (used 301 s and 900 MiB with imports)." in lines
+    assert any(line.startswith("- sdv_tvae: ctgan 0.12.1; ") for line in lines)
+    # 2e8 FLOP in 10 ms are 20 GFLOP/s, a fifth of the peak
+    assert "| tvae | 10 | 200 | 20 | 20% | 10% | 70% | 15% | 5% |" in lines
+
+
+def test_all_lines_of_a_table_have_as_many_cells():
+    for block in re.findall(r"(?:^\|.*\n)+", page.page(results()), flags=re.MULTILINE):
+        assert len({line.count("|") for line in block.splitlines()}) == 1
+
+
+def test_steps_that_failed_are_said_to_have():
+    assert "failed: no torch" in page.page(results() | {"steps": {"ended": "failed: no torch"}})
+
+
+# Processes
+
+
+def test_lines_of_json_are_merged_and_others_are_not_read():
+    output = '{"fit_seconds": 1}\nEpoch 1\n[1]\n{"fit_seconds": 2, "done": true}\n{"cut'
+    assert processes.told(output) == {"fit_seconds": 2, "done": True}
+
+
+def test_a_process_is_ended_at_the_first_limit_that_it_reaches():
+    limits = processes.Limits(seconds=300, mib=1000)
+    assert limits.broken(299, 999, 400) == ""
+    assert limits.broken(300, 10, 400) == "not done in 300 s"
+    assert limits.broken(1, 1000, 400) == "ended above 1000 MiB"
+    assert limits.broken(1, 10, 1500) == "not done in 1500 s of waiting"
+
+
+def test_a_side_that_fails_says_why():
+    given = ["no_such_library", "-", "t", "o", "--target", "y", "--epochs", 1, "--draws", 1]
+    found = processes.run(sys.executable, "theirs", given, processes.Limits(60, 4000))
+    assert found["ended"].startswith("failed: ")
+    assert "no_such_library" in found["ended"]
+
+
+# What is asked for
+
+
+def test_sizes_are_numbers_or_adult():
+    assert peers.parsed_rows("adult,300000") == [None, 300_000]
+    with pytest.raises(ValueError, match="abc"):
+        peers.parsed_rows("abc")
+
+
+def test_a_command_shows_no_place_of_the_machine():
+    argv = [
+        "scripts/speed/peers.py",
+        "/a/b/adult.csv.gz",
+        "--environments",
+        "/a/c",
+        "--epochs",
+        "3",
+    ]
+    assert peers.command(argv) == (
+        "python scripts/speed/peers.py adult.csv.gz --environments c --epochs 3"
+    )
+
+
+def test_ours_trains_as_many_epochs_as_the_peer():
+    asked = {"batch": 1000}
+    assert Pair("a", "b", asked, length="steps").ours(2001, 3) == {"batch": 1000, "steps": 9}
+    assert Pair("a", "b", asked, length="epochs").ours(2001, 3) == {"batch": 1000, "epochs": 3}
+    assert Pair("a", "b", asked).ours(2001, 3) == asked
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+def test_every_pair_names_what_there_is(pair):
+    from syntharena.bench import config, targets
+
+    spec = config.all_options("generator", preset="cpu")[pair.generator]
+    assert set(pair.ours(1000, 2)) <= set(targets.arguments(spec))
+    if pair.peer is not None:
+        assert pair.peer.library in libraries.LIBRARIES
+        pins = environments.requirements(pair.peer.environment).read_text().splitlines()
+        assert all("==" in pin or pin.startswith("-r ") for pin in pins)
+        assert not any("+" in pin or pin.startswith("nvidia") for pin in pins)
+
+
+def test_names_of_pairs_are_distinct():
+    assert len({pair.name for pair in PAIRS}) == len(PAIRS)
+
+
+# Tables and adapters
+
+
+def test_larger_tables_repeat_train_and_the_holdout_stays_unseen(tmp_path):
+    CSV.to_csv(tmp_path / "all.csv", index=False)
+    assert tables.write(str(tmp_path / "all.csv"), None, tmp_path / "own") == 20
+    assert tables.write(str(tmp_path / "all.csv"), 50, tmp_path / "large") == 50
+    schema, train, holdout = tables.read(tmp_path / "own")
+    assert not set(train["fnlwgt"]) & set(holdout["fnlwgt"])
+    assert schema["work"].categories == ("?", "a", "b")
+    _, large, same = tables.read(tmp_path / "large")
+    pd.testing.assert_frame_equal(same, holdout)
+    pd.testing.assert_frame_equal(large[:20], train)
+
+
+def test_codes_of_text_go_there_and_back():
+    task = libraries.Task(CSV, "income", {}, 1, 0)
+    codes = libraries.Codes.of(task)
+    assert task.discrete == ["work", "income"]
+    coded = codes.coded(CSV)
+    assert sorted(coded["work"].unique()) == [0, 1, 2]
+    pd.testing.assert_frame_equal(codes.text(coded), CSV, check_dtype=False)
+    assert (codes.text(coded.assign(work=7.4))["work"] == "b").all()
+
+
+def test_numbers_come_back_out_of_their_bins():
+    task = libraries.Task(CSV, "income", {}, 1, 0)
+    binned, members = libraries.cut(task, 3)
+    assert binned["fnlwgt"].value_counts().to_dict() == {"0": 10, "1": 10, "2": 10}
+    drawn = libraries.of_bins(binned["fnlwgt"], members["fnlwgt"], np.random.default_rng(0))
+    assert (drawn // 10 == CSV["fnlwgt"] // 10).all()
+
+
+# Training steps
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
+def test_a_clock_gives_each_part_its_own_time(monkeypatch):
+    from sides import steps
+
+    now = [0.0]
+    monkeypatch.setattr(steps.time, "process_time", lambda: now[0])
+    clock = steps.Clock()
+
+    def takes(seconds, then=lambda: None):
+        def work():
+            now[0] += seconds
+            then()
+
+        return work
+
+    noise = clock.clocked(takes(1.0), "data")
+    indexing = clock.clocked(takes(2.0), "data", outside="network")
+    network = clock.clocked(takes(4.0, lambda: (noise(), indexing())), "network")
+    takes(8.0, network)()
+    indexing()
+    clock.turn()
+    assert clock.seconds == {"rest": 8.0, "network": 6.0, "data": 3.0}
