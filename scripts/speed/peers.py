@@ -113,9 +113,10 @@ def compare_all(
 
 def compared(
     pair: Pair, rows: int, judge: tables.Judge, options: argparse.Namespace, folder: Path
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, Any]:
     """Run both sides of a pair in turns."""
-    found: dict[str, list[dict[str, Any]]] = {"ours": [], "peer": []}
+    found: dict[str, Any] = {"epochs": options.epochs, "draws": options.draws}
+    found |= {"ours": [], "peer": []}
     for seed in range(options.repeats):
         for side in ("ours", "peer") if seed % 2 == 0 else ("peer", "ours"):
             if (side == "peer" and pair.peer is None) or any("ended" in r for r in found[side]):

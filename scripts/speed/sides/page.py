@@ -84,7 +84,7 @@ def ratio(measure: Measure, ours: Runs, peer: Runs) -> str:
     """Write the peer's median by ours; a lower bound where the peer's fit was ended."""
     first, second = values(ours, measure.key), values(peer, measure.key)
     if first and second:
-        return f"{statistics.median(second) / statistics.median(first):.2f}"
+        return digits(statistics.median(second) / statistics.median(first))
     limits = [run["limit"] for run in peer if "not done" in run.get("ended", "")]
     if first and limits and measure.key in ("fit_seconds", "total_seconds"):
         return f"> {limits[0] / statistics.median(first):.2g}"
@@ -166,12 +166,14 @@ def in_full(known: Sequence[tuple[Pair, Mapping[str, Any]]]) -> str:
 
 def remarks(pair: Pair, found: Mapping[str, Any]) -> list[str]:
     """Return lines on versions, settings and what went wrong."""
+    asked = f"{found['epochs']} epochs, " * bool(pair.length) + f"{found['draws']:,} rows drawn"
     if pair.peer is None:
-        return [f"- {pair.name}: {NO_PACKAGE} on the registries."]
+        return [f"- {pair.name}: {asked}; {NO_PACKAGE} on the registries."]
     versions = next((run["versions"] for run in found["peer"] if "versions" in run), {})
     who = ", ".join(f"{name} {version}" for name, version in versions.items())
     told = ", ".join(f"{name}={value}" for name, value in pair.peer.settings.items())
-    lines = [f"- {pair.name}: {who or pair.peer.environment}; {told or 'defaults'}. {pair.note}"]
+    who = f"{who or pair.peer.environment}, {told or 'defaults'}"
+    lines = [f"- {pair.name}: {asked}; {who}. {pair.note}"]
     for side in ("ours", "peer"):
         ends = {run["ended"]: None for run in found[side] if run.get("ended")}
         lines += [f"  - {side}: {ended}." for ended in ends]

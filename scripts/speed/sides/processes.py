@@ -18,7 +18,7 @@ from typing import Any
 HERE = Path(__file__).parents[1]  # where "sides" can be imported
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 LOOK = 0.1  # seconds between two looks at a process
-PATIENCE = 5  # times the limit of CPU seconds: so long may a process take that only waits
+PATIENCE = 20  # times the limit of CPU seconds: so long may a process take that only waits
 
 
 @dataclass(frozen=True)

@@ -168,8 +168,10 @@ def measured(name: str, schema: Any, train: Any) -> list[dict[str, Any]]:
     labels = TRAININGS.get(name, (name,))
     found: list[dict[str, float]] = []
     kept, training.train = training.train, probing(found, len(labels))
-    model.fit(train, schema=schema, budget=Budget(), rng=np.random.default_rng(0))
-    training.train = kept
+    try:
+        model.fit(train, schema=schema, budget=Budget(), rng=np.random.default_rng(0))
+    finally:
+        training.train = kept
     return [{"name": label, **one} for label, one in zip(labels, found, strict=True)]
 
 
