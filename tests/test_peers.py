@@ -165,8 +165,8 @@ def test_a_command_shows_no_place_of_the_machine():
 
 def test_ours_trains_as_many_epochs_as_the_peer():
     asked = {"batch": 1000}
-    assert Pair("a", "b", asked, length="steps").ours(2001, 3) == {"batch": 1000, "steps": 9}
-    assert Pair("a", "b", asked, length="epochs").ours(2001, 3) == {"batch": 1000, "epochs": 3}
+    assert Pair("a", "b", asked, lengths=("steps",)).ours(2001, 3) == {"batch": 1000, "steps": 9}
+    assert Pair("a", "b", asked, lengths=("epochs",)).ours(2001, 3) == {"batch": 1000, "epochs": 3}
     assert Pair("a", "b", asked).ours(2001, 3) == asked
 
 

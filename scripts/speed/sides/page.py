@@ -50,6 +50,7 @@ MEASURES = (
     Measure("shape", "shape score", 4),
     Measure("trend", "trend score", 4),
 )
+ALWAYS = "fit_seconds"
 
 
 def digits(value: float) -> str:
@@ -151,12 +152,13 @@ def in_short(known: Sequence[tuple[Pair, Mapping[str, Any]]]) -> str:
 
 
 def in_full(known: Sequence[tuple[Pair, Mapping[str, Any]]]) -> str:
-    """Return the table of all numbers; lines that nobody has are left out."""
+    """Return the table of all numbers; lines that nobody has are left out, but for the fit."""
     rows = []
     for pair, found in known:
         for measure in MEASURES:
             ours, peer = found["ours"], found["peer"]
-            if not values(ours, measure.key) and not values(peer, measure.key):
+            unknown = not values(ours, measure.key) and not values(peer, measure.key)
+            if unknown and measure.key != ALWAYS:
                 continue
             theirs = shown(measure, peer) if pair.peer else NO_PACKAGE
             cells = [shown(measure, ours), theirs, ratio(measure, ours, peer)]
@@ -166,18 +168,26 @@ def in_full(known: Sequence[tuple[Pair, Mapping[str, Any]]]) -> str:
 
 def remarks(pair: Pair, found: Mapping[str, Any]) -> list[str]:
     """Return lines on versions, settings and what went wrong."""
-    asked = f"{found['epochs']} epochs, " * bool(pair.length) + f"{found['draws']:,} rows drawn"
+    asked = f"{found['epochs']} epochs, " * bool(pair.lengths) + f"{found['draws']:,} rows drawn"
     if pair.peer is None:
-        return [f"- {pair.name}: {asked}; {NO_PACKAGE} on the registries."]
+        line = f"- {pair.name}: {asked}; {NO_PACKAGE} on the registries. {pair.note}"
+        return [line.rstrip(), *ends(found)]
     versions = next((run["versions"] for run in found["peer"] if "versions" in run), {})
     who = ", ".join(f"{name} {version}" for name, version in versions.items())
     told = ", ".join(f"{name}={value}" for name, value in pair.peer.settings.items())
     who = f"{who or pair.peer.environment}, {told or 'defaults'}"
-    lines = [f"- {pair.name}: {asked}; {who}. {pair.note}"]
-    for side in ("ours", "peer"):
-        ends = {run["ended"]: None for run in found[side] if run.get("ended")}
-        lines += [f"  - {side}: {ended}." for ended in ends]
-    return [line.rstrip() for line in lines]
+    return [f"- {pair.name}: {asked}; {who}. {pair.note}".rstrip(), *ends(found)]
+
+
+def ends(found: Mapping[str, Any]) -> list[str]:
+    """Return a line for each way in which a side was ended."""
+    known = {
+        (side, run["ended"]): None
+        for side in ("ours", "peer")
+        for run in found[side]
+        if run.get("ended")
+    }
+    return [f"  - {side}: {ended.rstrip('.')}." for side, ended in known]
 
 
 def steps_section(steps: Mapping[str, Any]) -> str:

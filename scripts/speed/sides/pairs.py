@@ -51,8 +51,8 @@ class Pair:
         Arguments of ours beside those of the preset cpu.
     peer : Peer, optional
         None where no package of the registries has one.
-    length : {"epochs", "steps", ""}
-        Which argument of ours says how long it trains; an epoch has ceil(rows / batch) steps.
+    lengths : tuple of str
+        Which arguments of ours get the epochs; "steps" gets ceil(rows / batch) for each.
     small : int
         A size to run beside those asked for; 0 for none.
     note : str
@@ -63,19 +63,20 @@ class Pair:
     generator: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     peer: Peer | None = None
-    length: str = ""
+    lengths: tuple[str, ...] = ()
     small: int = 0
     note: str = ""
 
     def ours(self, rows: int, epochs: int) -> dict[str, Any]:
         """Return the arguments of ours for a table of so many rows."""
-        if self.length == "steps":
-            batch = self.settings["batch"]
-            return {**self.settings, "steps": epochs * -(-rows // batch)}
-        return {**self.settings, **({"epochs": epochs} if self.length else {})}
+        found = dict(self.settings)
+        for name in self.lengths:
+            each = -(-rows // found["batch"]) if name == "steps" else 1
+            found[name] = epochs * each
+        return found
 
 
-SDV = ("sdv", "ctgan")
+EPOCHS = ("epochs",)
 ALL_STEPS = {"least_steps": 1, "most_steps": None}  # as many as the epochs have
 UNITS = 500  # synthcity's default, of every layer of its GANs and its TVAE
 SYNTHCITY = ("synthcity",)
@@ -88,14 +89,14 @@ PAIRS = (
         "ctgan",
         {"batch": 500, "pack": 10, "hidden": 256, "noise": 128, "average": 0.0, **ALL_STEPS},
         Peer("sdv", "ctgan", "CTGAN", ("ctgan", "torch"), {"enable_gpu": False}),
-        length="epochs",
+        lengths=EPOCHS,
     ),
     Pair(
         "sdv_tvae",
         "tvae",
         {"batch": 500, "hidden": 128, "latent": 128, **ALL_STEPS},
         Peer("sdv", "ctgan", "TVAE", ("ctgan", "torch"), {"enable_gpu": False}),
-        length="epochs",
+        lengths=EPOCHS,
     ),
     Pair(
         "sdv_gaussian_copula",
@@ -108,7 +109,7 @@ PAIRS = (
         "ctgan",
         {"batch": 200, "pack": 1, "hidden": UNITS, "noise": UNITS, "average": 0.0, **ALL_STEPS},
         Peer("synthcity", "synthcity", "generic.ctgan", SYNTHCITY, GAN),
-        length="epochs",
+        lengths=EPOCHS,
         note="synthcity's generator is a plain perceptron of two layers and scores single rows.",
     ),
     Pair(
@@ -128,7 +129,7 @@ PAIRS = (
                 "decoder_n_units_hidden": UNITS,
             },
         ),
-        length="epochs",
+        lengths=EPOCHS,
         note="synthcity has three layers by default and was asked for the two of ours.",
     ),
     Pair(
@@ -142,7 +143,7 @@ PAIRS = (
             SYNTHCITY,
             {**GAN, "generator_n_layers_hidden": 3, "discriminator_n_iter": 5},
         ),
-        length="steps",
+        lengths=("steps",),
         note="synthcity has two layers and one step of the critic by default and was asked for "
         "the three and the five of ours; its numbers are modes, ours ranges; its critic sees one "
         "batch five times, ours five batches.",
@@ -163,7 +164,7 @@ PAIRS = (
                 "model_params": {"n_layers_hidden": 3, "n_units_hidden": 256, "dropout": 0.0},
             },
         ),
-        length="steps",
+        lengths=("steps",),
     ),
     Pair(
         "synthcity_bayesian_network",
@@ -197,7 +198,7 @@ PAIRS = (
         "forestdiffusion",
         "forest_flow",
         {
-            **{"times": 10, "copies": 10, "points": None, "trees": 20, "depth": 6, "min_rows": 1},
+            **{"times": 5, "copies": 10, "points": None, "trees": 10, "depth": 4, "min_rows": 1},
             **{"bins": 256, "scale": "min_max", "corners": "dummies", "solver": "euler"},
         },
         Peer(
@@ -205,11 +206,11 @@ PAIRS = (
             "forest_diffusion",
             "",
             ("ForestDiffusion",),
-            {"n_t": 10, "duplicate_K": 10, "n_estimators": 20, "max_depth": 6},
+            {"n_t": 5, "duplicate_K": 10, "n_estimators": 10, "max_depth": 4},
         ),
         small=1000,
-        note="Ours with the choices of its preset paper, both with a tenth of the paper's copies, "
-        "a fifth of its times and trees.",
+        note="Ours with the choices of its preset paper; both with a tenth of the paper's times, "
+        "copies and trees, and depth 4 for 7.",
     ),
     Pair(
         "seqtrees",
@@ -243,10 +244,16 @@ PAIRS = (
             ("mostlyai-engine", "torch"),
             {"device": "cpu", "value_protection": False},
         ),
-        length="epochs",
+        lengths=EPOCHS,
         note="value_protection replaces rare categories, which ours does not.",
     ),
-    Pair("tabsyn", "tabsyn", {"vae_steps": None, "steps": None}, length="epochs"),
-    Pair("tabdiff", "tabdiff", {"steps": None}, length="epochs"),
-    Pair("flow_matching", "flow_matching", {"steps": None}, length="epochs"),
+    Pair(
+        "tabsyn",
+        "tabsyn",
+        {"vae_steps": None, "steps": None},
+        lengths=("vae_epochs", "epochs"),
+        note="An epoch is one of both trainings.",
+    ),
+    Pair("tabdiff", "tabdiff", {"steps": None}, lengths=EPOCHS),
+    Pair("flow_matching", "flow_matching", {"steps": None}, lengths=EPOCHS),
 )
