@@ -42,7 +42,7 @@ def test_an_epoch_is_the_mean_step_times_the_steps_of_an_epoch():
 
 def test_the_median_stands_before_its_range():
     assert page.shown(FIT, runs(3.0, 1.0, 2.0)) == "2 [1–3]"
-    assert page.shown(FIT, runs(1234.4)) == "1,234"
+    assert page.shown(FIT, runs(1234.4, 1234.3)) == "1,234"
     assert page.shown(AUROC, [{"auroc": 0.91234}]) == "0.9123"
     assert page.shown(FIT, [SLOW]) == "not done in 300 s"
     assert page.shown(FIT, [{"ended": "failed: ValueError: no"}]) == "failed"

@@ -70,10 +70,8 @@ def shown(measure: Measure, runs: Runs) -> str:
     found = values(runs, measure.key)
     if not found:
         return next((short_end(run["ended"]) for run in runs if run.get("ended")), ABSENT)
-    middle = measure.text(statistics.median(found))
-    if len(found) == 1:
-        return middle
-    return f"{middle} [{measure.text(min(found))}–{measure.text(max(found))}]"
+    middle, low, high = map(measure.text, (statistics.median(found), min(found), max(found)))
+    return middle if low == high else f"{middle} [{low}–{high}]"
 
 
 def short_end(ended: str) -> str:

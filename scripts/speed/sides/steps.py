@@ -19,7 +19,7 @@ import argparse
 import functools
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,27 @@ NETWORKS: dict[str, Mapping[str, Any]] = {
 TRAININGS = {"tabsyn": ("tabsyn, autoencoder", "tabsyn, diffusion")}
 NOISE = ("rand", "randn", "randint", "randperm", "multinomial", "bernoulli", "normal")
 IN_PLACE = ("uniform_", "normal_", "random_", "exponential_", "bernoulli_", "geometric_")
+PARTS = ("data", "network", "optimizer", "rest")
+# Owner, its functions, the part that they are, and within which part they are none.
+CLOCKED: tuple[tuple[Any, Sequence[str], str, str], ...] = (
+    (torch, NOISE, "data", ""),
+    (torch.Tensor, IN_PLACE, "data", ""),
+    (torch.Tensor, ("__getitem__",), "data", "network"),
+    (training.Batches, ("draw",), "data", ""),
+    (asking.Asking, ("draw",), "data", ""),
+    (asking.Rows, ("draw",), "data", ""),
+    (Blocks, ("rows",), "data", ""),
+    (gan, ("gumbel",), "data", ""),
+    (critic.Critic, ("noise", "kept"), "data", ""),
+    (critic.Critic, ("loss", "scores", "enter"), "network", ""),
+    (torch.nn.Module, ("__call__",), "network", ""),
+    (torch.autograd, ("grad",), "network", ""),
+    (torch.Tensor, ("backward",), "network", ""),
+    (torch.optim.Adam, ("step",), "optimizer", ""),
+    (torch.optim.AdamW, ("step",), "optimizer", ""),
+    (learning.Average, ("update",), "optimizer", ""),
+    (torch.nn.utils, ("clip_grad_norm_",), "optimizer", ""),
+)
 
 
 class Clock:
@@ -84,39 +105,24 @@ class Clock:
 
         return clocked
 
-    def places(self) -> list[tuple[Any, str, str, str]]:
-        """Return owner, name, part, and the part within which each function has no clock."""
-        data = [(torch, name) for name in NOISE] + [(torch.Tensor, name) for name in IN_PLACE]
-        data += [(training.Batches, "draw"), (asking.Asking, "draw"), (asking.Rows, "draw")]
-        data += [(Blocks, "rows"), (gan, "gumbel"), (critic.Critic, "noise")]
-        data += [(critic.Critic, "kept")]
-        network = [(torch.nn.Module, "__call__"), (torch.autograd, "grad")]
-        network += [(torch.Tensor, "backward"), (critic.Critic, "loss"), (critic.Critic, "scores")]
-        network += [(critic.Critic, "enter")]
-        optimizer = [(torch.optim.Adam, "step"), (torch.optim.AdamW, "step")]
-        optimizer += [(learning.Average, "update"), (torch.nn.utils, "clip_grad_norm_")]
-        places = [(*place, "data", "") for place in data]
-        places.append((torch.Tensor, "__getitem__", "data", "network"))
-        places += [(*place, "network", "") for place in network]
-        return places + [(*place, "optimizer", "") for place in optimizer]
-
     def measure(self, steps: Callable[[], None]) -> dict[str, float]:
         """Run steps with all clocks, and return the share of each part."""
-        kept = [(owner, name, getattr(owner, name)) for owner, name, _, _ in self.places()]
-        for owner, name, part, outside in self.places():
-            setattr(owner, name, self.clocked(getattr(owner, name), part, outside=outside))
+        kept = [
+            (owner, name, getattr(owner, name), part, outside)
+            for owner, names, part, outside in CLOCKED
+            for name in names
+        ]
+        for owner, name, call, part, outside in kept:
+            setattr(owner, name, self.clocked(call, part, outside=outside))
         try:
             self.since = time.process_time()
             steps()
             self.turn()
         finally:
-            for owner, name, call in kept:
+            for owner, name, call, _, _ in kept:
                 setattr(owner, name, call)
         total = sum(self.seconds.values())
         return {part: self.seconds[part] / total for part in PARTS}
-
-
-PARTS = ("data", "network", "optimizer", "rest")
 
 
 def probing(found: list[dict[str, float]], trainings: int) -> Callable[..., None]:
