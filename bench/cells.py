@@ -69,11 +69,10 @@ class Cell:
         """Say how hyperparameters are chosen: the rule, and for a search what it may choose."""
         plain = self.tuning.to_dict()
         if self.tuning.search is not None:
-            evaluators = self.tuning.search.evaluators
-            plain["search"] |= {
-                "evaluators": {name: _component(spec) for name, spec in evaluators.items()},
-                "space": dict(self.generator.get("search") or {}),
-            }
+            for part in ("evaluators", "guards"):
+                specs = getattr(self.tuning.search, part)
+                plain["search"][part] = {n: _component(spec) for n, spec in specs.items()}
+            plain["search"]["space"] = dict(self.generator.get("search") or {})
         if self.stand_in is not None:
             plain["stand_in_table"] = table_identity(self.stand_in)
         return plain
@@ -86,6 +85,11 @@ class Cell:
         """The most wall time that its process may take: for the stages, and for a search."""
         limit, search = self.limits["seconds"], self.tuning.search
         return limit if limit is None or search is None else limit + search.seconds
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether the trials of a search, and the fit after it, divide the budget."""
+        return self.tuning.how == "charged" and self.budget.is_private
 
     @property
     def handed(self) -> Budget:

@@ -104,6 +104,9 @@ class Generator(Protocol):
         then leaves in ``trace``, a float, what its noisy steps say for the second of them.
     ``progress : Callable[..., None]``
         Replaced before ``fit``; call it as ``progress(step, total, **losses)``.
+    ``snapshot() -> None``
+        Called from within ``progress``: lets ``sample`` draw from what was learned so far, and
+        changes nothing of what ``fit`` ends as. A search ends trials that lag behind by it.
     ``checkpoint : Checkpoint``
         Replaced before ``fit``; where a long training leaves what it needs to go on from if it is
         killed, to end bit-identical to an unbroken one.

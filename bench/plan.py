@@ -179,7 +179,8 @@ def preload(cells: Sequence[Cell]) -> list[str]:
     """Return the modules that the cells declare for import before they are forked."""
     searches = [cell.tuning.search for cell in cells if cell.tuning.search is not None]
     specs = [spec for cell in cells for spec in (cell.generator, *cell.evaluators.values())]
-    specs += [spec for search in searches for spec in search.evaluators.values()]
+    parts = [part for search in searches for part in (search.evaluators, search.guards)]
+    specs += [spec for part in parts for spec in part.values()]
     found = {"optuna": None} if searches else {}
     for spec in specs:
         module = spec["_target_"].rpartition(".")[0]
@@ -205,14 +206,18 @@ def check_targets(cells: Sequence[Cell]) -> None:
 
 def _check_search(cell: Cell, search: Search) -> None:
     """See that what a search maximises is declared, and that its space can be searched."""
+    from . import objective
+
     scenario = cell.scenario["_target_"]
     if not getattr(targets.find(scenario, ("run",)), "searches", False):
         raise ConfigError(
             f"{scenario} searches no hyperparameters; search with scenario=release, then set what "
             "was chosen"
         )
-    evaluators = [targets.build(spec, ("evaluate",)) for spec in search.evaluators.values()]
-    declared = {metric.name: metric for evaluator in evaluators for metric in evaluator.metrics}
     spec = cell.stand_in or cell.dataset
-    search.of_task(spec.get("task") if spec.get("target") else None, declared)
+    task = spec.get("task") if spec.get("target") else None
+    if cell.is_charged:
+        objective.check_counted(search, task)
+    else:
+        search.of_task(task, objective.declared(search))
     space.parse(cell.generator.get("search") or {}, targets.arguments(cell.generator))

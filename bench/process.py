@@ -40,11 +40,15 @@ class Limits:
         Resident memory beyond what the child began with.
     cpus : tuple of int, optional
         The processors it may run on.
+    looks : int
+        So many looks in a row must find too much memory. More than one leaves a child that limits
+        children of its own the time to end the one that grew.
     """
 
     seconds: float | None = None
     memory_mib: float | None = None
     cpus: tuple[int, ...] | None = None
+    looks: int = 1
 
 
 @dataclass
@@ -183,6 +187,7 @@ class _Watch:
         self._base_mib = _memory_mib(os.getpid())
         self._deadline = time.monotonic() + (limits.seconds or float("inf"))
         self._oom_kills = _kernel_oom_kills()
+        self._over = 0  # looks in a row that found too much memory
 
     def until_end(self) -> str:
         next_look = 0.0
@@ -208,7 +213,9 @@ class _Watch:
     def _is_over_memory(self) -> bool:
         used = sum(max(0.0, _memory_mib(pid) - self._base_mib) for pid in descendants())
         self.peak_rss_mib = max(self.peak_rss_mib, used)
-        return self.limits.memory_mib is not None and used > self.limits.memory_mib
+        is_over = self.limits.memory_mib is not None and used > self.limits.memory_mib
+        self._over = self._over + 1 if is_over else 0
+        return self._over >= self.limits.looks
 
     def _drain(self) -> None:
         for pipe in self._pipes:

@@ -5,11 +5,15 @@ a process of its own, so one that crashes, hangs or swells costs its own result 
 Trials run in sequence, and all draw the same random numbers, so that what differs between them is
 the hyperparameters; a search is deterministic but for the seconds that it is given.
 
+Where every trial is charged (``tuning.how=charged``), each draws noise of its own, its rows are
+divided by coins, and it is compared by a noisy count of rows that are predicted rightly.
+
 Limit: rows of one person may be on both sides of the division, which shows in no reported number.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import resource
 import time
@@ -22,21 +26,20 @@ import numpy as np
 import pandas as pd
 
 from . import process, targets
-from .answers import ask, refusal
+from .answers import refusal
 from .cells import Cell
-from .contracts import Metric, Tables
 from .datasets import Dataset
+from .objective import Counted, Measured, Objective
 from .schema import Schema
 from .seeds import stream
 from .space import parse
 from .splits import release_split
 from .statuses import is_out_of_memory
-from .study import Study, Trial, sole_writer
-from .tuning import Search, merit
+from .study import ALONE, Study, Trial, held
+from .tuning import Search
 
 RUNGS = (0.25, 0.5)  # shares of a training at which it is compared with those before it
 RUNG_ROWS = 2000  # most rows that are drawn for that
-MEMORY_SHARE = 0.95  # of the cell's limit: a trial that swells ends before its cell does
 REASON_CHARACTERS = 300
 Progress = Callable[..., None]
 
@@ -65,18 +68,30 @@ class Task:
 
     @classmethod
     def of(cls, cell: Cell, search: Search, schema: Schema, rows: pd.DataFrame) -> Task:
-        """Divide the rows, stratified by the target, equal rows together."""
+        """Divide the rows, stratified by the target, equal rows together.
+
+        Charged trials read both parts, and their budgets count once only if one row more leaves the
+        others where they are: there each row has a coin of its own.
+        """
+        rng = stream(cell.seeds["train"], "tune", "split")
+        if cell.is_charged:
+            held = rng.random(len(rows)) < search.validation
+            learned, validation = (rows[side].reset_index(drop=True) for side in (~held, held))
+            return cls(cell, search, schema, learned, validation)
         parts = release_split(
             Dataset("", schema, rows, None, ""),
             fractions={"train": 1 - search.validation, "holdout": search.validation},
-            rng=stream(cell.seeds["train"], "tune", "split"),
+            rng=rng,
         )
         return cls(cell, search, schema, parts["train"], parts["holdout"])
 
     def attempt(
-        self, hyperparameters: Mapping[str, Any], reached: Callable[[int, float], None]
-    ) -> dict[str, float | None]:
-        """Fit, draw and measure; a metric without a value is None.
+        self,
+        number: int,
+        hyperparameters: Mapping[str, Any],
+        reached: Callable[[int, float], None],
+    ) -> tuple[float, Measured]:
+        """Fit, draw and measure; return the objective and what it is made of.
 
         ``reached`` is told the objective at each of ``RUNGS``, if the generator can draw rows while
         it is being fitted.
@@ -85,11 +100,11 @@ class Task:
         generator = targets.build({**cell.generator, **hyperparameters}, ("fit", "sample"))
         if reason := refusal(generator, self.schema, cell.handed):
             raise ValueError(reason)
-        if hasattr(generator, "snapshot"):
+        if hasattr(generator, "snapshot") and not cell.is_charged:
             generator.progress = self._at_rungs(generator, reached)
-        rng = stream(cell.seeds["train"], "tune", "train")
+        rng = self._stream("train", number)
         generator.fit(self.learned.copy(), schema=self.schema, budget=cell.handed, rng=rng)
-        return self.measure(generator, self.search.rows)
+        return self._judge(generator, self.search.rows, number, guarded=True)
 
     def _at_rungs(self, generator: Any, reached: Callable[[int, float], None]) -> Progress:
         """Return a ``progress`` that measures a half-trained generator."""
@@ -102,45 +117,35 @@ class Task:
                 passed = now
                 generator.snapshot()
                 rows = min(self.search.rows, RUNG_ROWS)
-                reached(now, self.objective(self.measure(generator, rows)))
+                reached(now, self._judge(generator, rows, 0, guarded=False)[0])
 
         return progress
 
-    def measure(self, generator: Any, rows: int) -> dict[str, float | None]:
-        """Draw rows and return their metrics, with the validation rows as all real ones."""
+    def _judge(
+        self, generator: Any, rows: int, number: int, *, guarded: bool
+    ) -> tuple[float, Measured]:
         n = min(len(self.learned), rows)
-        drawn = generator.sample(n, rng=stream(self.cell.seeds["train"], "tune", "sample"))
-        tables = Tables(
-            train=self.validation,
-            holdout=self.validation,
-            reference=self.validation.iloc[:0],
-            synthetic=self.schema.conform(drawn, n),
-        )
-        found: dict[str, float] = {}
-        for name, evaluator in self.evaluators.items():
-            answer = ask(name, evaluator, tables, self.schema, self.cell.seeds["train"])
-            found |= answer["metrics"]
-        return {metric.name: found.get(metric.name) for metric in self.metrics}
+        drawn = self.schema.conform(generator.sample(n, rng=self._stream("sample", number)), n)
+        objective = self._objective(number)
+        measured = objective.measure(drawn, self.validation)
+        if guarded:
+            measured = {**measured, **objective.guard(drawn, self.learned, self.validation)}
+        return objective.value(measured), measured
 
-    @functools.cached_property
-    def evaluators(self) -> dict[str, Any]:
-        """The evaluators that have the objective's metrics."""
-        return evaluators(self.search)
+    def _objective(self, number: int) -> Objective:
+        cell, seed = self.cell, self.cell.seeds["train"]
+        if not cell.is_charged:
+            return Objective(self.search, self.schema, seed)
+        noise = self._stream("count", number)
+        return Counted(self.search, self.schema, seed, cell.handed.epsilon, noise)
 
-    @functools.cached_property
-    def metrics(self) -> list[Metric]:
-        """The metrics whose mean is the objective."""
-        declared = {m.name: m for e in self.evaluators.values() for m in e.metrics}
-        return self.search.of_task(self.schema.task, declared)
+    def _stream(self, use: str, number: int) -> np.random.Generator:
+        """Return a random stream: the same for all trials, but for charged ones.
 
-    def objective(self, measured: Mapping[str, float | None]) -> float:
-        """Return the mean merit."""
-        return float(np.mean([merit(metric, measured[metric.name]) for metric in self.metrics]))
-
-
-def evaluators(search: Search) -> dict[str, Any]:
-    """Build the evaluators of a search."""
-    return {n: targets.build(spec, ("evaluate",)) for n, spec in search.evaluators.items()}
+        Noise that two charged trials shared could be taken off both of them.
+        """
+        own = (self.cell.train_key, str(number)) if self.cell.is_charged else ()
+        return stream(self.cell.seeds["train"], "tune", use, *own)
 
 
 def search(
@@ -163,7 +168,7 @@ def search(
     journal : Path
         Where the trials are kept as they end.
     progress : callable
-        Called as ``progress(trials, total, best=...)``.
+        Called as ``progress(trials, total, objective=...)``, with the best so far.
 
     Returns
     -------
@@ -181,16 +186,19 @@ def search(
     def seed_of(done: int) -> int:
         return int(stream(cell.seeds["train"], "tune", "choose", str(done)).integers(2**31))
 
-    with sole_writer(journal):
-        study = Study(journal, space, defaults, seed_of)
-        total = cell.tuning.trials
-        while len(ended := study.ended) < total:
+    total = cell.tuning.trials
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    journal.touch()
+    with contextlib.nullcontext() if rule.shared else held(journal, ALONE):
+        study = Study(journal, space, defaults, total, seed_of, shared=rule.shared)
+        while (hyperparameters := study.ask()) is not None:
+            ended = study.ended
             progress(len(ended), total, **_best_so_far(ended))
             left = rule.seconds - sum(trial.seconds for trial in ended)
-            trial = left > 0 and _run(task, study, left)
-            if not trial:
-                break
+            trial = _run(task, len(ended), hyperparameters, study, left) if left > 0 else None
             study.tell(trial)
+            if trial is None:
+                break
         ended = study.ended
     progress(len(ended), total, **_best_so_far(ended))
     return outcome(ended, {name: defaults[name] for name in space}, total)
@@ -214,16 +222,19 @@ def _best_so_far(ended: list[Trial]) -> dict[str, float]:
     return {"objective": max(values)} if values else {}
 
 
-def _run(task: Task, study: Study, seconds: float) -> Trial | None:
+def _run(
+    task: Task, number: int, hyperparameters: Mapping[str, Any], study: Study, seconds: float
+) -> Trial | None:
     """Run a trial in a process of its own; None if the search's time ran out in it."""
-    hyperparameters, lags = study.ask(), False
+    lags = False
 
     def attempt(report: process.Report) -> None:
         def reached(rung: int, value: float) -> None:
             report(rung=rung, value=value)
 
         try:
-            report(measured=task.attempt(hyperparameters, reached))
+            value, measured = task.attempt(number, hyperparameters, reached)
+            report(value=value, measured=measured)
         except Exception as error:
             kind = "out of memory" if is_out_of_memory(error) else type(error).__name__
             report(reason=f"{kind}: {error}"[:REASON_CHARACTERS])
@@ -233,8 +244,7 @@ def _run(task: Task, study: Study, seconds: float) -> Trial | None:
         if "rung" in message and not lags:
             lags = study.lags(message["rung"], message["value"])
 
-    limit = task.cell.limits["memory_mib"]
-    limits = process.Limits(seconds, limit and limit * MEMORY_SHARE)
+    limits = process.Limits(seconds, task.cell.limits["memory_mib"])
     began, cpu_began = time.monotonic(), _cpu_of_children()
     outcome = process.run(attempt, limits, on_message=on_message, cancelled=lambda: lags)
     end = functools.partial(
@@ -249,10 +259,8 @@ def _run(task: Task, study: Study, seconds: float) -> Trial | None:
         return None
     answer = outcome.messages[-1] if outcome.messages else {}
     if "measured" in answer:
-        measured = answer["measured"]
-        known = {name: value for name, value in measured.items() if value is not None}
-        value = task.objective(measured)
-        return end("complete", value, known)
+        known = {name: value for name, value in answer["measured"].items() if value is not None}
+        return end("complete", answer["value"], known)
     reason = "it ran out of memory" if outcome.ended == "oom" else answer.get("reason")
     reason = reason or f"its process ended with code {outcome.exit_code}"
     return end("failed", reason=reason)

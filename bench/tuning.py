@@ -34,10 +34,16 @@ class Search:
         Share of the train rows that trials are measured against, in (0, 1).
     rows : int
         Most rows that a trial draws, >= 1.
+    shared : bool
+        Whether several jobs that run the same cell share its trials. Which trials there are then
+        depends on who was faster.
     objective : mapping of str to sequence of str
         For each task (``none``: no target) the metrics whose mean ``merit`` is maximised.
     evaluators : mapping of str to mapping
         Specifications of the evaluators that have these metrics.
+    guards : mapping of str to mapping
+        Specifications of evaluators some of whose metrics have a limit beyond which a generator is
+        not ranked. A trial beyond one loses a whole point: it comes after all that keep to it.
 
     Raises
     ------
@@ -48,8 +54,10 @@ class Search:
     seconds: float = 1800.0
     validation: float = 0.2
     rows: int = 10_000
+    shared: bool = False
     objective: Mapping[str, Sequence[str]] = field(default_factory=dict)
     evaluators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    guards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _is_number(self.seconds) or not self.seconds > 0:
@@ -108,7 +116,8 @@ class Tuning:
         How many there are. Declared ones count for ``charged`` only, the final fit among them:
         each is handed epsilon / trials and delta / trials, so that any choice among them keeps the
         budget by sequential composition (Dwork and Roth 2014, theorem 3.16), as long as the choice
-        itself reads nothing but the trials' tables. Those of a search are beside the final fit.
+        itself reads nothing but the trials' tables. Those of a search are beside the final fit,
+        and are compared by what is charged as well (``trials.Charged``).
     search : Search, optional
         How the cell searches for them; None if they are what the configuration says.
 
@@ -133,10 +142,10 @@ class Tuning:
                 "tuning.stand_in names the public table of tuning.how=public, and only of that; "
                 f"got how={self.how!r}, stand_in={self.stand_in!r}"
             )
-        if self.search is not None and self.how not in ("public", "private"):
+        if self.search is not None and self.how == "none":
             raise ValueError(
-                "a search compares its trials on validation rows, which is free only on a public "
-                f"table and never charged; got tuning.how={self.how!r}, set it to public or private"
+                "a search reads rows, so tuning.how says who pays at a finite epsilon, got 'none'; "
+                "set it to private, public or charged"
             )
         counted = self.how == "charged" or self.search is not None
         if not _is_whole(self.trials) or self.trials < 1 or (self.trials > 1 and not counted):
@@ -160,8 +169,10 @@ class Tuning:
 
     @property
     def charged(self) -> int:
-        """How many fits the budget is divided among."""
-        return self.trials if self.how == "charged" else 1
+        """How many fits the budget is divided among: all trials, and the fit after a search."""
+        if self.how != "charged":
+            return 1
+        return self.trials if self.search is None else self.trials + 1
 
     def handed(self, budget: Budget) -> Budget:
         """Return the budget of a single fit."""
@@ -176,7 +187,7 @@ class Tuning:
         return {
             "none": "not tuned",
             "public": f"tuned on public {self.stand_in}",
-            "charged": f"{self.trials} trials charged, sequential composition",
+            "charged": f"{self.charged} trials charged, sequential composition",
             "private": "tuning not private",
         }[self.how]
 
@@ -189,6 +200,13 @@ def merit(metric: Metric, value: float | None) -> float:
     if value is None:
         return 0.0
     return min(max(value if metric.best == 1 else 1 - value, 0.0), 1.0)
+
+
+def is_beyond(metric: Metric, value: float | None) -> bool:
+    """Whether a value is worse than its metric's limit, so that a board would not rank the row."""
+    if value is None or metric.limit is None:
+        return False
+    return value < metric.limit if metric.direction == "higher" else value > metric.limit
 
 
 def _is_number(value: Any) -> bool:

@@ -77,9 +77,10 @@ def _searched(identity: Mapping[str, Any], store: Store) -> dict[str, Any]:
     plain = dict(identity.get("tuning", {}))
     table = plain.pop("stand_in_table", None)
     if (search := plain.get("search")) is not None:
-        evaluators = {name: _spec(part, {}) for name, part in search["evaluators"].items()}
         rule = {key: value for key, value in search.items() if key != "space"}
-        plain["search"] = rule | {"evaluators": evaluators}
+        for part in ("evaluators", "guards"):
+            rule[part] = {name: _spec(known, {}) for name, known in search[part].items()}
+        plain["search"] = rule
     return {"tuning": Tuning.of(plain), "stand_in": table and store.dataset(table)}
 
 

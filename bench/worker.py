@@ -32,6 +32,7 @@ from .statuses import ENDED_WELL, is_out_of_memory
 from .store import Store
 
 REASON_CHARACTERS = 500
+SEARCH_LOOKS = 3  # at the memory of a search: a trial that swells ends before its cell does
 KEPT_TABLES = 2  # datasets and splits a worker holds at once
 PRELOAD = ("pyarrow.parquet", "traceback")  # what every cell needs, beside what its parts declare
 
@@ -87,7 +88,12 @@ class Worker:
             stop = stopped()
             return bool(stop)
 
-        limits = process.Limits(cell.seconds, cell.limits["memory_mib"], self._cpus)
+        limits = process.Limits(
+            cell.seconds,
+            cell.limits["memory_mib"],
+            self._cpus,
+            looks=1 if cell.tuning.search is None else SEARCH_LOOKS,
+        )
         try:
             task = self._task(cell)
         except Exception as error:

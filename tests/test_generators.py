@@ -211,13 +211,15 @@ def test_conditions_that_do_not_fit_are_refused(make):
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
 def test_yaml_states_the_defaults_of_its_class(path):
-    spec = dict(config.all_options("generator")[path.stem])
-    about = spec.pop("about")
-    module, _, name = spec.pop("_target_").rpartition(".")
+    spec = config.all_options("generator")[path.stem]
+    about = spec["about"]
+    module, _, name = spec["_target_"].rpartition(".")
     make = getattr(importlib.import_module(module), name)
     arguments = inspect.signature(make).parameters
     defaults = {key: argument.default for key, argument in arguments.items()}
-    assert spec == {k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()}
+    assert targets.arguments(spec) == {
+        k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()
+    }
     assert about["name"] == path.stem == module.rpartition(".")[2]
     assert about["fit_on"] == ("fresh" if make is FreshReal else "train")
     for preload in about["preload"]:

@@ -15,13 +15,13 @@ import pytest
 import searched
 from driver import start_driver, wait_for_nobody
 
-from syntharena.bench import config, plan, space, targets, trials, verify
+from syntharena.bench import config, objective, plan, space, targets, trials, verify
 from syntharena.bench.contracts import Budget, Metric
-from syntharena.bench.study import Study, Trial, mend, sole_writer
+from syntharena.bench.study import ALONE, Study, Trial, held, mend
 from syntharena.bench.tuning import Search, Tuning, merit
 from syntharena.bench.worker import Worker
 
-pytest.importorskip("optuna")
+optuna = pytest.importorskip("optuna")
 
 DEFAULTS = {"noise": 0.5, "way": ["a", 1]}
 
@@ -188,6 +188,75 @@ def test_trials_of_a_private_cell_get_its_budget_and_the_row_says_so(worker, mak
     assert record["privacy"]["spent_epsilon"] == pytest.approx(1.0)
 
 
+UTILITY = {
+    "_target_": "syntharena.evaluators.utility.Utility",
+    "models": ["xgboost"],
+    "about": {"version": 2},
+}
+
+
+MEMBERSHIP = {
+    "_target_": "syntharena.evaluators.membership.Membership",
+    "about": {"version": 1},
+}
+
+
+def charged(make_cell, trials=4, epsilon=2.0, **fields):
+    rule = searched.tuning(trials, "charged", evaluators={"utility": UTILITY})
+    return make_cell(searched.spec("Sworn"), budget=Budget(epsilon), tuning=rule, **fields)
+
+
+def test_charged_trials_and_the_fit_after_them_keep_the_budget(worker, make_cell):
+    record = worker.run(charged(make_cell))
+    assert record["status"] == "ok", record["reason"]
+    privacy = record["privacy"]
+    assert privacy["spent_epsilon"] == pytest.approx(2.0)
+    assert privacy["tuning"] == "5 trials charged, sequential composition"
+    (event,) = privacy["ledger"]
+    assert 1 / event["scale"] == pytest.approx(2.0 / 5)
+    for trial in record["tuning"]["trials"]:  # no number but the noisy count is kept
+        assert list(trial["metrics"]) == [objective.COUNTED]
+
+
+def test_charged_trials_are_divided_by_coins_that_no_other_row_moves(worker, make_cell):
+    cell = charged(make_cell)
+    dataset = worker._dataset(cell.dataset)
+    first = trials.Task.of(cell, cell.tuning.search, dataset.schema, dataset.table)
+    fewer = trials.Task.of(cell, cell.tuning.search, dataset.schema, dataset.table[:-1])
+    for ours, theirs in ((first.learned, fewer.learned), (first.validation, fewer.validation)):
+        assert len(ours) - len(theirs) in (0, 1)
+        pd.testing.assert_frame_equal(ours[: len(theirs)], theirs)
+
+
+def test_a_count_is_as_noisy_as_it_says_and_reads_nothing_else(worker, make_cell):
+    cell = charged(make_cell)
+    dataset = worker._dataset(cell.dataset)
+    drawn, rows = dataset.table[:200], dataset.table[200:].reset_index(drop=True)
+    rule, schema = cell.tuning.search, dataset.schema
+
+    def counts(epsilon, rows, times):
+        judge = objective.Counted(rule, schema, 0, epsilon, np.random.default_rng(0))
+        found = [judge.measure(drawn, rows)[objective.COUNTED] for _ in range(times)]
+        return np.array(found) * len(rows)
+
+    (truth,) = counts(1e3, rows, 1).round()
+    noisy = counts(0.5, rows, 60) - truth
+    assert np.allclose(noisy, noisy.round())
+    assert 1.2 < np.abs(noisy).mean() < 3.0  # 2 e^-1/2 / (1 - e^-1) = 1.92 in expectation
+    one_less = [counts(1e3, rows.drop(index=i), 1).round() for i in (0, 7, 100)]
+    assert all(truth - count in (0, 1) for (count,) in one_less)
+
+
+def test_what_cannot_be_counted_is_refused(make_cell, toy):
+    rule = searched.tuning(4, "charged")
+    uncounted = make_cell(searched.spec("Sworn"), budget=Budget(1.0), tuning=rule)
+    with pytest.raises(ValueError, match="which no evaluator of"):
+        plan.check_targets([uncounted])
+    numbers = charged(make_cell, dataset={**toy, "target": "x", "task": "regression"})
+    with pytest.raises(ValueError, match="a count of rows whose class"):
+        plan.check_targets([numbers])
+
+
 # Trials that break, lag or take too long
 
 
@@ -246,10 +315,9 @@ def test_what_lags_is_pruned(tuned):
 # Kills
 
 
-def quick(study, total, stop=None):
-    """Go on with a study whose objective takes no time; ``stop`` is asked before each trial ends."""
-    while len(study.ended) < total:
-        asked = study.ask()
+def quick(study):
+    """Go on with a study whose objective takes no time."""
+    while (asked := study.ask()) is not None:
         value = 1 - abs(asked["noise"] - 0.3) - 0.1 * (asked["way"] == ["b", 2])
         if study.lags(1, value / 2):
             study.tell(Trial(asked, "pruned"))
@@ -260,16 +328,15 @@ def quick(study, total, stop=None):
     return study.ended
 
 
-def studied(path):
-    path.touch()
+def studied(path, total, **options):
     dimensions = space.parse(searched.SPACE, DEFAULTS)
-    return Study(path, dimensions, DEFAULTS, lambda done: done)
+    return Study(path, dimensions, DEFAULTS, total, lambda done: done, **options)
 
 
 def test_a_journal_that_is_cut_off_anywhere_goes_on_to_the_same_end(tmp_path):
     """The torn last line, the lock that nobody holds, the trial that nobody runs."""
     whole = tmp_path / "whole.journal"
-    expected = quick(studied(whole), 14)
+    expected = quick(studied(whole, 14))
     assert {trial.state for trial in expected} == {"complete", "pruned", "failed"}
     content = whole.read_bytes()
     cuts = sorted(random.Random(0).sample(range(len(content)), 60))
@@ -277,43 +344,92 @@ def test_a_journal_that_is_cut_off_anywhere_goes_on_to_the_same_end(tmp_path):
         path = tmp_path / f"{cut}.journal"
         path.write_bytes(content[:cut])
         os.symlink(path, f"{path}.lock")
-        assert quick(studied(path), 14) == expected, cut
+        assert quick(studied(path, 14)) == expected, cut
         assert not os.path.lexists(f"{path}.lock")
         path.unlink()
 
 
 def test_noise_in_a_journal_is_cut_off(tmp_path):
     path = tmp_path / "a.journal"
-    expected = quick(studied(path), 6)
+    expected = quick(studied(path, 6))
     content = path.read_bytes()
     lines = content.splitlines(keepends=True)
     for noise in (b"\0\0\0\0", b'{"op_code"', b"[1]\n", b"\xff\xfe\n", b"7\n"):
         path.write_bytes(b"".join(lines[:-3]) + noise)
         mend(path)
         assert path.read_bytes() == b"".join(lines[:-3])
-        assert quick(studied(path), 6) == expected
+        assert quick(studied(path, 6)) == expected
 
 
-def test_nobody_waits_for_a_dead_writer_but_for_a_living_one(tmp_path):
+def test_nobody_waits_for_a_dead_process_but_for_a_living_one(tmp_path):
     path = tmp_path / "a.journal"
+    path.touch()
+    ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
-        with sole_writer(path):
+        with held(path, ALONE):
+            os.write(theirs, b"!")
             time.sleep(600)
         os._exit(0)
-    while not path.exists():
-        time.sleep(0.01)
-    time.sleep(0.1)
+    os.read(ours, 1)
     started = time.monotonic()
     killer = os.fork()
     if killer == 0:
         time.sleep(0.5)
         os.kill(child, signal.SIGKILL)
         os._exit(0)
+    with held(path, ALONE):
+        assert 0.4 < time.monotonic() - started < 5
     os.waitpid(child, 0)
     os.waitpid(killer, 0)
-    with sole_writer(path):
-        assert 0.4 < time.monotonic() - started < 5
+
+
+def shared_worker(path, total):
+    """Run trials of a shared study in a child that may be killed; return its process id."""
+    child = os.fork()
+    if child == 0:
+        try:
+            study = studied(path, total, shared=True)
+            while (asked := study.ask()) is not None:
+                time.sleep(0.02)
+                study.lags(1, asked["noise"])
+                study.tell(Trial(asked, "complete", asked["noise"]))
+        finally:
+            os._exit(0)
+    return child
+
+
+@pytest.mark.parametrize(
+    ("total", "every"),
+    [(40, 0.5), pytest.param(200, 2.0, marks=pytest.mark.slow)],
+    ids=["40 trials", "200 trials"],
+)
+def test_workers_that_share_a_study_and_are_killed_end_it_with_the_right_number(
+    tmp_path, total, every
+):
+    path = tmp_path / "shared.journal"
+    draw, kills = random.Random(2), 0
+    workers = [shared_worker(path, total) for _ in range(4)]
+    while workers:
+        time.sleep(every * draw.uniform(0.5, 1.5))
+        if kills < 12:
+            os.kill(draw.choice(workers), signal.SIGKILL)
+            kills += 1
+        ended = [pid for pid in workers if os.waitpid(pid, os.WNOHANG)[0]]
+        workers = [pid for pid in workers if pid not in ended]
+        if len(studied(path, total, shared=True).ended) < total:
+            workers += [shared_worker(path, total) for _ in ended]
+    found = studied(path, total, shared=True)
+    assert kills >= 5
+    assert len(found.ended) == total
+    assert found.ask() is None
+    assert all(trial.state == "complete" for trial in found.ended)
+    for line in path.read_bytes().splitlines():
+        json.loads(line)
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    states = [t.state.name for t in optuna.load_study(study_name="search", storage=storage).trials]
+    assert states.count("COMPLETE") == total
+    assert "RUNNING" not in states
 
 
 def test_a_sweep_that_is_killed_again_and_again_searches_to_the_same_end(
@@ -394,7 +510,6 @@ def test_a_rule_outside_its_range_is_refused(fields, message):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        (lambda: Tuning("charged", trials=5, search=searched.rule()), "never charged"),
         (lambda: Tuning("none", trials=5, search=searched.rule()), "private"),
         (lambda: Tuning("public", trials=5, search=searched.rule()), "names the public table"),
     ],
@@ -433,6 +548,22 @@ def test_an_objective_is_a_mean_of_what_runs_from_nought_to_one():
         rule.of_task(None, declared)
     assert [merit(r2, v) for v in (0.5, -3.0, None)] == [0.5, 0.0, 0.0]
     assert [merit(gap, v) for v in (0.25, 0.0, None)] == [0.75, 1.0, 0.0]
+
+
+def test_a_photocopy_comes_after_all_that_is_none(worker, make_cell):
+    cell = make_cell(searched.spec(), tuning=searched.tuning(guards={"membership": MEMBERSHIP}))
+    dataset = worker._dataset(cell.dataset)
+    judge = objective.Objective(cell.tuning.search, dataset.schema, 0)
+    learned, validation = (
+        rows.reset_index(drop=True) for rows in (dataset.table[:200], dataset.table[200:])
+    )
+    others = learned.assign(x=np.random.default_rng(0).normal(size=200).round(3))
+    found = {}
+    for name, drawn in {"copy": learned, "others": others}.items():
+        measured = judge.measure(drawn, validation) | judge.guard(drawn, learned, validation)
+        found[name] = judge.value(measured)
+        assert measured["photocopy_error"] == (name == "copy")
+    assert -1 < found["copy"] < 0 < found["others"] < 1
 
 
 def test_scenarios_that_fit_many_times_search_nothing(make_cell):

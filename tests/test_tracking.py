@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import searched
 
 from syntharena.bench import leaderboard, render, sweep, tracking
 from syntharena.bench.local import Local, Workplace
@@ -90,6 +91,25 @@ def test_a_cell_is_a_parent_run_with_three_children(store, uri, make_cell):
     assert [point.step for point in curve][-1] == 5
     names = {item.path for item in client.list_artifacts(parent.info.run_id)}
     assert names == {"record.json", "synthetic"}
+
+
+def test_a_search_is_a_run_of_its_own_with_every_trial(store, uri, make_cell):
+    cell = make_cell(searched.spec(), tuning=searched.tuning(4))
+    _, warnings = run(store, [cell], uri)
+    assert warnings == []
+    record = store.get(cell)
+    client = tracking._client(uri)
+    (found,) = (r for r in all_runs(uri) if r.info.run_name == "tune")
+    assert found.info.status == "FINISHED"
+    assert found.data.params["chosen.noise"] == str(record["tuning"]["chosen"]["noise"])
+    assert found.data.metrics["best"] == record["tuning"]["best"]
+    assert found.data.metrics["tuning_seconds"] == record["cost"]["tuning_seconds"]
+    values = client.get_metric_history(found.info.run_id, "trial.value")
+    assert [v.value for v in values] == [t["value"] for t in record["tuning"]["trials"]]
+    live = client.get_metric_history(found.info.run_id, "objective")
+    assert live[-1].value == record["tuning"]["best"]
+    assert [item.path for item in client.list_artifacts(found.info.run_id)] == ["search.json"]
+    assert boards(store, uri)[0] == boards(store, uri)[1]
 
 
 def test_losses_appear_while_the_cell_trains(store, uri, make_cell):

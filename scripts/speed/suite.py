@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from syntharena.bench import config, datasets, plan, targets
+from syntharena.bench.answers import sort_values
 from syntharena.bench.contracts import Budget, Tables
 from syntharena.bench.schema import Schema
-from syntharena.bench.answers import sort_values
 from syntharena.generators.cart import Cart
 
 ADULT = 48_842
