@@ -1,16 +1,22 @@
 """Print our generators beside other people's: speed, memory and quality, at the same settings.
 
     python scripts/speed/peers.py ADULT_CSV --environments FOLDER [--rows adult,300000]
-        [--only NAME ...] [--epochs 3] [--repeats 3] [--seconds 300] [--out results/speed/peers.md]
+        [--only NAME ...] [--epochs 2] [--repeats 1] [--seconds 150] [--jobs 2]
+        [--kept results/speed/peers.json] [--page docs/speed.md] [--resume]
+    python scripts/speed/peers.py ADULT_CSV --device cuda [--rows adult,300000] [--only NAME ...]
 
 ADULT_CSV is the adult table (48,842 rows, also gzipped). Each peer has an environment in FOLDER,
 which is made if it is missing (``sides/environments.py``). NAME is a pair of ``sides/pairs.py``,
 one of our generators, or "steps": where the time of our training steps goes. Tables of 300,000 rows
 repeat adult's train rows.
 
-With --out the page is written after every pair, and what it is made of beside it as JSON: a run
-with --only replaces its own lines and leaves the others alone. Whatever reaches --seconds of CPU
-time or --gib of memory is ended and said to be; it is not run again.
+What is found goes to --kept after every pair, and from there to --page: a run with --only replaces
+its own lines and leaves the others alone, and --resume runs only what is not there yet at the same
+settings. Whatever reaches --seconds of CPU time or --gib of memory is ended and said to be; it is
+not run again. --jobs pairs run at the same time.
+
+The second form measures our networks alone, with the architecture, batch and epochs that the peers
+are compared at, and needs neither peers nor their environments (``sides/device.py``).
 """
 
 from __future__ import annotations
@@ -23,8 +29,10 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import version
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sides import environments, page, processes, tables
@@ -37,14 +45,14 @@ ADULT = "adult"
 def main() -> None:
     """Compare what is asked for, pair by pair."""
     options = arguments()
-    results = kept(options.out) | {"place": place()}
+    results = kept(options.kept) | {"place": place()}
     results["commands"].append(command(sys.argv))
     with tempfile.TemporaryDirectory(prefix="peers") as scratch:
-        for rows in sizes(options):
-            compare_all(rows, options, results, Path(scratch) / str(rows))
-        if chosen(STEPS, options.only):
-            results["steps"] = steps(options, Path(scratch) / STEPS)
-            save(options.out, results)
+        if options.device:
+            results["devices"] = devices(options, results, Path(scratch))
+        else:
+            compare(options, results, Path(scratch))
+    save(options, results)
     print(page.page(results))
 
 
@@ -52,20 +60,26 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("csv")
-    parser.add_argument("--environments", type=Path, required=True)
+    parser.add_argument("--environments", type=Path)
     parser.add_argument("--rows", type=parsed_rows, default=[None, 300_000])
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--draws", type=int, default=10_000, help="rows that each side draws")
-    parser.add_argument("--seconds", type=float, default=300.0, help="CPU seconds of a process")
+    parser.add_argument("--seconds", type=float, default=150.0, help="CPU seconds of a process")
     parser.add_argument("--gib", type=float, default=9.0, help="memory of a process")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--jobs", type=int, default=1, help="pairs at the same time")
+    parser.add_argument("--kept", type=Path, help="file of what is found, JSON")
+    parser.add_argument("--page", type=Path, help="file of the page, Markdown")
+    parser.add_argument("--resume", action="store_true", help="run what --kept does not have")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="our networks alone, there")
     options = parser.parse_args()
     options.limits = processes.Limits(options.seconds, options.gib * 1024)
     known = {STEPS, *(name for pair in PAIRS for name in (pair.name, pair.generator))}
     if strange := sorted(set(options.only) - known):
         parser.error(f"--only must name some of {', '.join(sorted(known))}; got {strange}")
+    if not options.device and options.environments is None:
+        parser.error("peers need --environments FOLDER; --device measures ours alone")
     return options
 
 
@@ -95,35 +109,67 @@ def sizes(options: argparse.Namespace) -> list[int | None]:
     return [rows for rows in (*small, *options.rows) if pairs_of(rows, options)]
 
 
+def compare(options: argparse.Namespace, results: dict[str, Any], folder: Path) -> None:
+    """Compare at each size, then measure the training steps; save after each part."""
+    for rows in sizes(options):
+        compare_all(rows, options, results, folder / str(rows))
+    if chosen(STEPS, options.only) and not (options.resume and results["steps"]):
+        tables.write(options.csv, None, folder / STEPS)
+        results["steps"] = processes.run(sys.executable, STEPS, [folder / STEPS], options.limits)
+
+
 def compare_all(
     rows: int | None, options: argparse.Namespace, results: dict[str, Any], folder: Path
 ) -> None:
     """Compare the pairs of a size; save after each."""
+    table = results["tables"].setdefault(label(rows), {"pairs": {}})
+    pairs = [p for p in pairs_of(rows, options) if not known(p, table, options)]
+    if not pairs:
+        return
     count = tables.write(options.csv, rows, folder)
     judge = tables.Judge(folder)
-    label = ADULT if rows is None else f"adult at {rows:,}"
-    table = results["tables"].setdefault(label, {"pairs": {}})
     table |= {"rows": count, "real": judge.real()}
-    for pair in pairs_of(rows, options):
+    lock = Lock()
+
+    def one(pair: Pair) -> None:
         found = compared(pair, count, judge, options, folder)
-        table["pairs"][pair.name] = found
-        save(options.out, results)
-        print(page.in_full([(pair, found)]), flush=True)
+        with lock:
+            table["pairs"][pair.name] = found
+            save(options, results)
+            print(page.in_full([(pair, found)]), flush=True)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(one, pairs))
+
+
+def label(rows: int | None) -> str:
+    """Return what the page calls the table of a size."""
+    return ADULT if rows is None else f"adult at {rows:,}"
+
+
+def asked(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings under which a pair runs."""
+    return {name: getattr(options, name) for name in ("epochs", "draws", "repeats", "seconds")}
+
+
+def known(pair: Pair, table: dict[str, Any], options: argparse.Namespace) -> bool:
+    """Whether --resume finds a pair done at these settings."""
+    found = table["pairs"].get(pair.name, {})
+    return options.resume and asked(options).items() <= found.items()
 
 
 def compared(
     pair: Pair, rows: int, judge: tables.Judge, options: argparse.Namespace, folder: Path
 ) -> dict[str, Any]:
     """Run both sides of a pair in turns."""
-    found: dict[str, Any] = {"epochs": options.epochs, "draws": options.draws}
-    found |= {"ours": [], "peer": []}
+    found: dict[str, Any] = {**asked(options), "ours": [], "peer": []}
     for seed in range(options.repeats):
         for side in ("ours", "peer") if seed % 2 == 0 else ("peer", "ours"):
             if (side == "peer" and pair.peer is None) or any("ended" in r for r in found[side]):
                 continue
             run = one_run(pair, side, rows, seed, options, folder)
             if "ended" not in run:
-                run |= scored(judge, folder / "drawn.csv")
+                run |= scored(judge, folder / f"{pair.name}.csv")
             found[side].append(run)
     return found
 
@@ -131,9 +177,9 @@ def compared(
 def one_run(
     pair: Pair, side: str, rows: int, seed: int, options: argparse.Namespace, folder: Path
 ) -> dict[str, Any]:
-    """Fit and draw once by one side, into drawn.csv."""
+    """Fit and draw once by one side, into the file NAME.csv."""
     given = ["--epochs", options.epochs, "--draws", options.draws, "--seed", seed, "--settings"]
-    out = folder / "drawn.csv"
+    out = folder / f"{pair.name}.csv"
     if side == "ours":
         given = [pair.generator, folder, out, *given, json.dumps(pair.ours(rows, options.epochs))]
         return processes.run(sys.executable, "ours", given, options.limits)
@@ -156,10 +202,24 @@ def scored(judge: tables.Judge, drawn: Path) -> dict[str, Any]:
         return {"ended": f"failed: the drawn rows cannot be scored: {error}"}
 
 
-def steps(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Measure the training steps of our networks."""
-    tables.write(options.csv, None, folder)
-    return processes.run(sys.executable, STEPS, [folder], options.limits)
+def devices(options: argparse.Namespace, results: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Measure our networks on a device, at each size, and their steps on adult."""
+    known = results.get("devices") or {}
+    found = known.setdefault(options.device, {"tables": {}})
+    given = ["--device", options.device]
+    for rows in options.rows:
+        count = tables.write(options.csv, rows, folder / str(rows))
+        asks = ["--epochs", options.epochs, "--draws", options.draws, "--only", *options.only]
+        run = processes.run(
+            sys.executable, "device", [folder / str(rows), *given, *asks], options.limits
+        )
+        found["tables"][label(rows)] = run | {"rows": count, "epochs": options.epochs}
+    if chosen(STEPS, options.only):
+        tables.write(options.csv, None, folder / STEPS)
+        found["steps"] = processes.run(
+            sys.executable, STEPS, [folder / STEPS, *given], options.limits
+        )
+    return known
 
 
 def place() -> dict[str, str]:
@@ -169,9 +229,17 @@ def place() -> dict[str, str]:
     busy = os.getloadavg()[0]
     return {
         "processor": f"{model}, {os.cpu_count()} cores, load {busy:.1f} when it began",
-        "ours": f"syntharena {version('syntharena')}, Python {platform.python_version()}, "
-        f"numpy {version('numpy')}, torch {version('torch')}",
+        "ours": f"Python {platform.python_version()}, "
+        + ", ".join(f"{name} {installed(name)}" for name in ("syntharena", "numpy", "torch")),
     }
+
+
+def installed(name: str) -> str:
+    """Return the version of a package; a folder on PYTHONPATH has none."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def command(arguments: Sequence[str]) -> str:
@@ -180,20 +248,20 @@ def command(arguments: Sequence[str]) -> str:
     return shlex.join(["python", "scripts/speed/peers.py", *shown])
 
 
-def kept(out: Path | None) -> dict[str, Any]:
+def kept(file: Path | None) -> dict[str, Any]:
     """Read what earlier runs found."""
-    known = out and out.with_suffix(".json")
-    if known and known.exists():
-        return json.loads(known.read_text(encoding="utf-8"))
+    if file and file.exists():
+        return json.loads(file.read_text(encoding="utf-8"))
     return {"commands": [], "place": {}, "tables": {}, "steps": None}
 
 
-def save(out: Path | None, results: dict[str, Any]) -> None:
-    """Write the page, and what it is made of beside it."""
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        out.write_text(page.page(results), encoding="utf-8")
+def save(options: argparse.Namespace, results: dict[str, Any]) -> None:
+    """Write what was found, and the page of it."""
+    texts = {options.kept: json.dumps(results, indent=1) + "\n", options.page: page.page(results)}
+    for file, text in texts.items():
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

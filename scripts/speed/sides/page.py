@@ -96,12 +96,13 @@ def page(results: Mapping[str, Any]) -> str:
     Parameters
     ----------
     results : mapping
-        As ``peers.py`` keeps them: ``place``, ``commands``, ``tables`` and ``steps``.
+        As ``peers.py`` keeps them: ``place``, ``commands``, ``tables``, ``steps`` and ``devices``.
     """
     parts = [TOP.strip(), place(results)]
     parts += [section(label, table) for label, table in results["tables"].items()]
     if results.get("steps"):
         parts.append(steps_section(results["steps"]))
+    parts += [device_section(name, found) for name, found in (results.get("devices") or {}).items()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -189,21 +190,32 @@ def ends(found: Mapping[str, Any]) -> list[str]:
 
 
 def steps_section(steps: Mapping[str, Any]) -> str:
-    """Return the table of training steps."""
+    """Return the section on training steps on the CPU."""
+    return f"{STEPS.strip()}\n\n{steps_table(steps)}"
+
+
+def steps_table(steps: Mapping[str, Any]) -> str:
+    """Return the peak and the table of training steps; parts only where they were told apart."""
     if "peak" not in steps:
-        return f"{STEPS.strip()}\n\nThey were not measured: {steps['ended']}."
+        return f"They were not measured: {steps['ended']}."
     peak = steps["peak"]
-    heads = ["network", "ms a step", "MFLOP", "GFLOP/s", "of the peak"]
-    heads += ["data", "network", "optimizer", "rest"]
+    parts = [part for part in PARTS if any(part in step for step in steps["steps"])]
     rows = []
     for step in steps["steps"]:
         rate = step["flops"] / step["seconds"]
         costs = [1e3 * step["seconds"], step["flops"] / 1e6, rate / 1e9]
-        shares = [rate / peak, *(step[part] for part in ("data", "network", "optimizer", "rest"))]
-        rows.append([step["name"], *map(digits, costs), *(f"{share:.0%}" for share in shares)])
-    return f"{STEPS.strip()}\n\n{MEASURED.format(peak / 1e9).strip()}\n\n{grid(heads, rows)}"
+        shares = [rate / peak, *(step[part] for part in parts)]
+        rows.append([step["name"], *map(digits, costs), *(share_text(s) for s in shares)])
+    heads = ["network", "ms a step", "MFLOP", "GFLOP/s", "of the peak", *parts]
+    return f"{MEASURED.format(peak / 1e9)}\n\n{grid(heads, rows)}"
 
 
+def share_text(share: float) -> str:
+    """Write a share in percent, a small one with a digit more."""
+    return f"{share:.0%}" if share >= 0.1 or share == 0 else f"{share:.1%}"
+
+
+PARTS = ("data", "network", "optimizer", "rest")
 STEPS = """
 ## Training steps of our networks
 
@@ -211,7 +223,41 @@ With the preset cpu, on adult, one thread. MFLOP are those of matrix products, f
 Data is what comes beside the network: batches, one-hot rows, random numbers; the aim is less than a
 fifth. The rest are losses, activations and noising outside of modules, and Python.
 """
-MEASURED = "A product of two float32 matrices of 2,048 rows and columns: {:.1f} GFLOP/s."
+MEASURED = "A large product of two float32 matrices, which is the peak: {:,.1f} GFLOP/s."
+
+
+def device_section(name: str, found: Mapping[str, Any]) -> str:
+    """Return the section on our networks on a device."""
+    parts = [DEVICE.format(name).strip()]
+    for label, table in found["tables"].items():
+        epochs = f"{table['epochs']} epochs on {table.get('device', 'no device')}"
+        parts.append(f"### {name}, {label}: {table['rows']:,} rows, {epochs}")
+        rows = [
+            [net["name"], *(digits(net[key]) for key in DEVICE_MEASURES), f"{net['shape']:.4f}"]
+            for net in table.get("networks", ())
+        ]
+        parts.append(grid(["network", *DEVICE_MEASURES.values(), "shape score"], rows))
+        parts += [f"It was ended: {table['ended']}."] if "ended" in table else []
+    if "steps" in found:
+        parts += [f"### {name}: training steps on adult", steps_table(found["steps"])]
+    return "\n\n".join(parts)
+
+
+DEVICE = """
+## Our networks on {}
+
+Seconds on the clock with the device's work done. Architecture, batch and epochs are those of the
+first pair of each. A step is the mean from the second look at the losses to the last, so imports
+and the first call are not in it; the whole fit has encoding on the CPU as well. MiB are the most
+that tensors took on the device.
+"""
+DEVICE_MEASURES = {
+    "epoch_seconds": "s an epoch",
+    "milliseconds": "ms a step",
+    "fit_seconds": "s, whole fit",
+    "rows_per_second": "rows drawn a s",
+    "peak_mib": "MiB",
+}
 
 
 def grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

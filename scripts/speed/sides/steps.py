@@ -10,7 +10,9 @@ Each network trains for a moment on the table in FOLDER with its preset cpu, whi
   backward passes, "optimizer" Adam and averages of weights. The rest are losses, activations and
   noising outside of modules, and Python.
 
-The machine's peak is a large float32 product of matrices on one thread in the same process.
+The machine's peak is a large float32 product of matrices on one thread in the same process. On a
+GPU seconds are those on the clock until its work is done, and parts are not told apart, because
+functions return before theirs is.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from syntharena.generators.views.blocks import Blocks
 
 WARM, TIMED = 10, 60  # steps before the first figure, and for each figure
 NEEDED = WARM + 1 + 2 * TIMED
-SIDE, PRODUCTS = 2048, 5  # of the matrices; how many products
+SIDE, SIDE_ON_GPU, PRODUCTS = 2048, 8192, 5  # of the matrices; how many products
 FEW = {"least_steps": NEEDED, "most_steps": NEEDED, "epochs": 1}
 # Arguments under which each takes so many steps; of what has two trainings, of each.
 NETWORKS: dict[str, Mapping[str, Any]] = {
@@ -125,19 +127,35 @@ class Clock:
         return {part: self.seconds[part] / total for part in PARTS}
 
 
-def probing(found: list[dict[str, float]], trainings: int) -> Callable[..., None]:
+def waited(call: Callable[[], Any], device: str) -> tuple[float, Any]:
+    """Return the seconds of a call and what it returned: of the CPU's time, or until a GPU is done.
+
+    On a GPU these are seconds on the clock.
+    """
+    if device == "cpu":
+        started = time.process_time()
+        found = call()
+        return time.process_time() - started, found
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    found = call()
+    torch.cuda.synchronize()
+    return time.perf_counter() - started, found
+
+
+def probing(found: list[dict[str, float]], trainings: int, device: str) -> Callable[..., None]:
     """Return what takes the place of ``training.train``, and writes down what it measures."""
 
     def train(step: Callable[[int], Any], total: int, *_: Any, **__: Any) -> None:
         if total != trainings * NEEDED:
             raise ValueError(f"a training must have {trainings * NEEDED} steps, got {total}")
         for place in range(trainings):
-            found.append(probe(step, place * NEEDED))
+            found.append(probe(step, place * NEEDED, device))
 
     return train
 
 
-def probe(step: Callable[[int], Any], begun: int) -> dict[str, float]:
+def probe(step: Callable[[int], Any], begun: int, device: str) -> dict[str, float]:
     """Measure NEEDED steps from ``begun`` on."""
     numbers = iter(range(begun, begun + NEEDED))
 
@@ -148,32 +166,30 @@ def probe(step: Callable[[int], Any], begun: int) -> dict[str, float]:
     steps(WARM)
     with FlopCounterMode(display=False) as counter:
         steps(1)
-    started = time.process_time()
-    steps(TIMED)
-    seconds = (time.process_time() - started) / TIMED
-    shares = Clock().measure(lambda: steps(TIMED))
-    return {"flops": counter.get_total_flops(), "seconds": seconds, **shares}
+    seconds, _ = waited(lambda: steps(TIMED), device)
+    found = {"flops": counter.get_total_flops(), "seconds": seconds / TIMED}
+    if device == "cpu":
+        found |= Clock().measure(lambda: steps(TIMED))
+    return found
 
 
-def peak() -> float:
+def peak(device: str) -> float:
     """Return the FLOPs a second of a large float32 product, the best of a few."""
     torch.set_num_threads(1)
-    first, second = torch.randn(2, SIDE, SIDE)
-    found = []
-    for _ in range(PRODUCTS):
-        started = time.process_time()
-        torch.mm(first, second)
-        found.append(2 * SIDE**3 / (time.process_time() - started))
-    return max(found)
+    side = SIDE if device == "cpu" else SIDE_ON_GPU
+    first, second = torch.randn(2, side, side, device=device)
+    times = [waited(lambda: torch.mm(first, second), device)[0] for _ in range(PRODUCTS)]
+    return 2 * side**3 / min(times)
 
 
-def measured(name: str, schema: Any, train: Any) -> list[dict[str, Any]]:
+def measured(name: str, schema: Any, train: Any, device: str) -> list[dict[str, Any]]:
     """Measure the steps of a network."""
-    spec = config.all_options("generator", preset="cpu")[name] | NETWORKS[name]
+    spec = config.all_options("generator", preset="cpu")[name]
+    spec |= {**NETWORKS[name], "device": device}
     model = targets.build(spec, ("fit", "sample"))
     labels = TRAININGS.get(name, (name,))
     found: list[dict[str, float]] = []
-    kept, training.train = training.train, probing(found, len(labels))
+    kept, training.train = training.train, probing(found, len(labels), device)
     try:
         model.fit(train, schema=schema, budget=Budget(), rng=np.random.default_rng(0))
     finally:
@@ -186,12 +202,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
     schema, train, _ = tables.read(options.folder)
-    peaks, found = [peak()], []
+    peaks, found = [peak(options.device)], []
     for name in options.only:
-        found += measured(name, schema, train)
-        peaks.append(peak())
+        found += measured(name, schema, train, options.device)
+        peaks.append(peak(options.device))
         meter.tell(peak=max(peaks), steps=found)
     meter.tell(done=True)
 
