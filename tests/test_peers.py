@@ -1,21 +1,16 @@
-"""The comparison with peers: figures, ratios and pages, without any peer."""
+"""The comparison with peers: processes, settings, tables and clocks, without any peer."""
 
-import json
-import re
 import sys
+from argparse import Namespace
 from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
 import peers
 import pytest
-from sides import environments, libraries, meter, page, processes, tables
+from sides import environments, libraries, meter, processes, tables
 from sides.pairs import PAIRS, Pair
 
-FIT = next(measure for measure in page.MEASURES if measure.key == "fit_seconds")
-RATE = next(measure for measure in page.MEASURES if measure.key == "rows_per_second")
-AUROC = next(measure for measure in page.MEASURES if measure.key == "auroc")
-SLOW = {"ended": "not done in 300 s (used 301 s and 900 MiB with imports)", "limit": 300.0}
 CSV = pd.DataFrame(
     {
         "fnlwgt": np.arange(30),
@@ -25,11 +20,7 @@ CSV = pd.DataFrame(
 )
 
 
-def runs(*seconds):
-    return [{"fit_seconds": value} for value in seconds]
-
-
-# Figures
+# Clocks
 
 
 def test_an_epoch_is_the_mean_step_times_the_steps_of_an_epoch():
@@ -38,83 +29,6 @@ def test_an_epoch_is_the_mean_step_times_the_steps_of_an_epoch():
     assert meter.epoch_seconds(ends, 2) == pytest.approx(1.5)
     assert meter.epoch_seconds(ends[:1], 2) is None
     assert meter.epoch_seconds([], 2) is None
-
-
-def test_the_median_stands_before_its_range():
-    assert page.shown(FIT, runs(3.0, 1.0, 2.0)) == "2 [1–3]"
-    assert page.shown(FIT, runs(1234.4, 1234.3)) == "1,234"
-    assert page.shown(AUROC, [{"auroc": 0.91234}]) == "0.9123"
-    assert page.shown(FIT, [SLOW]) == "not done in 300 s"
-    assert page.shown(FIT, [{"ended": "failed: ValueError: no"}]) == "failed"
-    assert page.shown(FIT, []) == "–"
-
-
-def test_what_was_measured_before_the_end_is_shown():
-    fitted = {"fit_seconds": 5.0, **SLOW}
-    assert page.shown(FIT, [fitted]) == "5"
-    assert page.shown(RATE, [fitted]) == "not done in 300 s"
-
-
-def test_the_ratio_is_the_median_of_the_peer_by_ours():
-    assert page.ratio(FIT, runs(1.0, 2.0, 9.0), runs(5.0)) == "2.5"
-    assert page.ratio(RATE, [{"rows_per_second": 8e4}], [{"rows_per_second": 240.0}]) == "0.003"
-    assert page.ratio(FIT, runs(2.0), []) == "–"
-    assert page.ratio(FIT, [SLOW], runs(2.0)) == "–"
-
-
-def test_a_peer_that_is_not_done_gives_a_lower_bound_of_costs_only():
-    assert page.ratio(FIT, runs(12.0), [SLOW]) == "> 25"
-    assert page.ratio(RATE, [{"rows_per_second": 10.0}], [SLOW]) == "–"
-    assert page.ratio(FIT, runs(12.0), [{"ended": "failed: no"}]) == "–"
-
-
-# Pages
-
-
-def results():
-    pairs = {
-        "sdv_tvae": {
-            "ours": [{"fit_seconds": 2.0, "epoch_seconds": 0.5, "auroc": 0.8}],
-            "peer": [{"fit_seconds": 6.0, "epoch_seconds": 1.0, "versions": {"ctgan": "0.12.1"}}],
-        },
-        "forestdiffusion": {"ours": runs(12.0), "peer": [SLOW]},
-        "tabsyn": {"ours": runs(3.0), "peer": []},
-    }
-    for found in pairs.values():
-        found.update(epochs=2, draws=1000)
-    step = {"name": "tvae", "flops": 2e8, "seconds": 0.01}
-    step |= {"data": 0.1, "network": 0.7, "optimizer": 0.15, "rest": 0.05}
-    return {
-        "commands": ["python scripts/speed/peers.py adult.csv"],
-        "place": {"processor": "a machine"},
-        "tables": {"adult": {"rows": 32561, "real": 0.925, "pairs": pairs}},
-        "steps": {"peak": 1e11, "steps": [step]},
-    }
-
-
-def test_a_page_has_every_pair_with_its_ratio_last():
-    text = page.page(json.loads(json.dumps(results())))
-    lines = text.splitlines()
-    assert "| sdv_tvae | tvae | CPU s, whole fit | 2 | 6 | 3 |" in lines
-    assert "| tabsyn | tabsyn | CPU s, whole fit | 3 | no package | – |" in lines
-    bound = "| forestdiffusion | forest_flow | CPU s, whole fit | 12 | not done in 300 s | > 25 |"
-    assert bound in lines
-    assert "| sdv_tvae | 2 | 3 | – | – | – |" in lines
-    assert "  - peer: not done in 300 s (used 301 s and 900 MiB with imports)." in lines
-    assert any(
-        line.startswith("- sdv_tvae: 2 epochs, 1,000 rows drawn; ctgan 0.12.1, ") for line in lines
-    )
-    # 2e8 FLOP in 10 ms are 20 GFLOP/s, a fifth of the peak
-    assert "| tvae | 10 | 200 | 20 | 20% | 10% | 70% | 15% | 5% |" in lines
-
-
-def test_all_lines_of_a_table_have_as_many_cells():
-    for block in re.findall(r"(?:^\|.*\n)+", page.page(results()), flags=re.MULTILINE):
-        assert len({line.count("|") for line in block.splitlines()}) == 1
-
-
-def test_steps_that_failed_are_said_to_have():
-    assert "failed: no torch" in page.page(results() | {"steps": {"ended": "failed: no torch"}})
 
 
 # Processes
@@ -187,6 +101,16 @@ def test_names_of_pairs_are_distinct():
     assert len({pair.name for pair in PAIRS}) == len(PAIRS)
 
 
+def test_resume_leaves_what_is_done_at_the_same_settings():
+    pair = Pair("a", "b")
+    table = {"pairs": {"a": {"epochs": 2, "draws": 10, "repeats": 1, "seconds": 5.0, "ours": []}}}
+    asked = {"epochs": 2, "draws": 10, "repeats": 1, "seconds": 5.0, "resume": True}
+    assert peers.known(pair, table, Namespace(**asked))
+    assert not peers.known(pair, table, Namespace(**asked | {"epochs": 3}))
+    assert not peers.known(pair, table, Namespace(**asked | {"resume": False}))
+    assert not peers.known(Pair("other", "b"), table, Namespace(**asked))
+
+
 # Tables and adapters
 
 
@@ -245,3 +169,22 @@ def test_a_clock_gives_each_part_its_own_time(monkeypatch):
     indexing()
     clock.turn()
     assert clock.seconds == {"rest": 8.0, "network": 6.0, "data": 3.0}
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
+def test_an_epoch_on_a_device_is_timed_between_looks():
+    from sides import device
+
+    # 100 steps in two epochs: 10 ms a step once the first call is over
+    looks = [(20, 100, 9.0), (40, 100, 10.0), (60, 100, 10.2), (100, 100, 10.6)]
+    assert device.epoch_of(looks, 2) == pytest.approx((0.5, 0.01))
+    with pytest.raises(ValueError, match="--epochs"):
+        device.epoch_of(looks[:1], 2)
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
+def test_every_network_is_measured_on_a_device():
+    from sides import device, steps
+
+    assert [pair.generator for pair in device.each_network([])] == list(steps.NETWORKS)
+    assert [pair.name for pair in device.each_network(["ctgan"])] == ["sdv_ctgan"]

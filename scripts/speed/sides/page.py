@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,13 +82,31 @@ def short_end(ended: str) -> str:
 
 def ratio(measure: Measure, ours: Runs, peer: Runs) -> str:
     """Write the peer's median by ours; a lower bound where the peer's fit was ended."""
-    first, second = values(ours, measure.key), values(peer, measure.key)
+    value, exact = times(measure.key, ours, peer)
+    if value is None:
+        return ABSENT
+    return digits(value) if exact else f"> {value:.2g}"
+
+
+def times(key: str, ours: Runs, peer: Runs) -> tuple[float | None, bool]:
+    """Return the peer's median by ours, if there is one, and whether it is more than a bound."""
+    first, second = values(ours, key), values(peer, key)
     if first and second:
-        return digits(statistics.median(second) / statistics.median(first))
+        return statistics.median(second) / statistics.median(first), True
     limits = [run["limit"] for run in peer if "not done" in run.get("ended", "")]
-    if first and limits and measure.key in ("fit_seconds", "total_seconds"):
-        return f"> {limits[0] / statistics.median(first):.2g}"
-    return ABSENT
+    if first and limits and key in ("fit_seconds", "total_seconds"):
+        return limits[0] / statistics.median(first), False
+    return None, False
+
+
+def verdict(pair: Pair, found: Mapping[str, Any]) -> list[str]:
+    """Return the aim of a pair and whether it is met; a bound below the aim says nothing."""
+    for key in ("epoch_seconds", "total_seconds"):
+        value, exact = times(key, found["ours"], found["peer"])
+        if value is not None:
+            met = "yes" if value >= pair.aim else "no" if exact else ABSENT
+            return [f"{pair.aim:g}", met]
+    return [f"{pair.aim:g}", ABSENT]
 
 
 def page(results: Mapping[str, Any]) -> str:
@@ -106,6 +125,14 @@ def page(results: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def wrapped(line: str) -> str:
+    """Break a line of a list into lines of at most 100 columns."""
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.fill(
+        line, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
 TOP = """
 # Our generators beside other people's
 
@@ -120,34 +147,37 @@ of the runs and, in brackets, the least and the most.
 - TSTR AUROC (XGBoost), shape and trend are measured by our evaluators, on the same real rows.
 - The last column is the peer's number by ours. Above 1 ours is cheaper, and for rows drawn a second
   below 1.
+- The aim is how many times faster ours shall be: in an epoch where both have epochs, else in fit
+  and draw.
 - Few epochs train no network: the scores say that both learn alike, not how good either can be.
 """
 
 
 def place(results: Mapping[str, Any]) -> str:
-    """Return where the numbers come from."""
-    lines = [f"- command: `{command}`" for command in results["commands"]]
-    lines += [f"- {name}: {value}" for name, value in results["place"].items()]
-    return "\n".join(lines)
+    """Return what was typed and where the numbers come from."""
+    typed = "\n".join(f"$ {command}" for command in dict.fromkeys(results["commands"]))
+    lines = [wrapped(f"- {name}: {value}") for name, value in results["place"].items()]
+    return "\n".join(["```console", typed, "```", "", *lines])
 
 
 def section(label: str, table: Mapping[str, Any]) -> str:
     """Return what belongs to one table: ratios, then all numbers, then what is not alike."""
     known = [(pair, table["pairs"][pair.name]) for pair in PAIRS if pair.name in table["pairs"]]
     head = f"## {label}: {table['rows']:,} rows\n\nReal rows teach an AUROC of {table['real']:.4f}."
-    notes = [line for pair, found in known for line in remarks(pair, found)]
+    notes = [wrapped(line) for pair, found in known for line in remarks(pair, found)]
     return "\n\n".join([head, in_short(known), in_full(known), "\n".join(notes)]).strip()
 
 
 def in_short(known: Sequence[tuple[Pair, Mapping[str, Any]]]) -> str:
     """Return the table of ratios, peer by ours."""
     measures = [measure for measure in MEASURES if measure.short]
-    rows = [
-        [pair.name, *(ratio(measure, found["ours"], found["peer"]) for measure in measures)]
-        for pair, found in known
-        if pair.peer
-    ]
-    return grid(["peer / ours", *(measure.short for measure in measures)], rows) if rows else ""
+    rows = []
+    for pair, found in known:
+        if pair.peer:
+            ratios = [ratio(measure, found["ours"], found["peer"]) for measure in measures]
+            rows.append([pair.name, *ratios, *verdict(pair, found)])
+    heads = ["peer / ours", *(measure.short for measure in measures), "aim", "met"]
+    return grid(heads, rows) if rows else ""
 
 
 def in_full(known: Sequence[tuple[Pair, Mapping[str, Any]]]) -> str:
@@ -197,7 +227,7 @@ def steps_section(steps: Mapping[str, Any]) -> str:
 def steps_table(steps: Mapping[str, Any]) -> str:
     """Return the peak and the table of training steps; parts only where they were told apart."""
     if "peak" not in steps:
-        return f"They were not measured: {steps['ended']}."
+        return wrapped(f"They were not measured: {steps['ended']}.")
     peak = steps["peak"]
     parts = [part for part in PARTS if any(part in step for step in steps["steps"])]
     rows = []
@@ -237,7 +267,7 @@ def device_section(name: str, found: Mapping[str, Any]) -> str:
             for net in table.get("networks", ())
         ]
         parts.append(grid(["network", *DEVICE_MEASURES.values(), "shape score"], rows))
-        parts += [f"It was ended: {table['ended']}."] if "ended" in table else []
+        parts += [wrapped(f"It was ended: {table['ended']}.")] if "ended" in table else []
     if "steps" in found:
         parts += [f"### {name}: training steps on adult", steps_table(found["steps"])]
     return "\n\n".join(parts)
