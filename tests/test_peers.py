@@ -1,12 +1,15 @@
 """The comparison with peers: processes, settings, tables and clocks, without any peer."""
 
+import subprocess
 import sys
+import time
 from argparse import Namespace
 from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
 import peers
+import psutil
 import pytest
 from sides import environments, libraries, meter, processes, tables
 from sides.pairs import PAIRS, Pair
@@ -45,6 +48,35 @@ def test_a_process_is_ended_at_the_first_limit_that_it_reaches():
     assert limits.broken(300, 10, 400) == "not done in 300 s"
     assert limits.broken(1, 1000, 400) == "ended above 1000 MiB"
     assert limits.broken(1, 10, 6000) == "not done in 6000 s of waiting"
+
+
+def test_living_workers_count():
+    work = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True); time.sleep(60)"
+    before = meter.cpu_seconds()
+    worker = subprocess.Popen([sys.executable, "-c", work], stdout=subprocess.PIPE)
+    assert worker.stdout
+    worker.stdout.readline()
+    living = meter.cpu_seconds()
+    worker.kill()
+    worker.wait()
+    assert living - before >= 0.28  # ticks of the clock
+    assert meter.cpu_seconds() >= living - 0.02
+    assert worker.pid not in meter.spent()
+
+
+def test_workers_that_a_side_leaves_behind_are_ended():
+    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+    code = f"import subprocess as s; print(s.Popen({sleeper!r}, stdout=s.DEVNULL).pid)"
+    worker = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    left = int(worker.communicate()[0])
+    assert left in meter.spent(left)
+    processes._end(worker)
+    deadline = time.perf_counter() + 30
+    while psutil.pid_exists(left) and psutil.Process(left).status() != psutil.STATUS_ZOMBIE:
+        assert time.perf_counter() < deadline
+        time.sleep(0.05)
 
 
 def test_a_side_that_fails_says_why():

@@ -8,6 +8,7 @@ and whatever follows the last one are not in it. It imports nothing of this proj
 from __future__ import annotations
 
 import json
+import os
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +17,32 @@ from typing import Any
 
 
 def cpu_seconds() -> float:
-    """CPU seconds of this process and of its children that ended."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+    """CPU seconds of this process and of all that it started, living workers included."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    living = sum(seconds for process, seconds in spent().items() if process != os.getpid())
+    return time.process_time() + ended.ru_utime + ended.ru_stime + living
+
+
+def spent(process: int | None = None) -> dict[int, float]:
+    """CPU seconds of a process and of those that it started, each with its children that ended.
+
+    Parameters
+    ----------
+    process : int, optional
+        By default this one.
+    """
+    parents, seconds = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        parents[int(folder.name)] = int(fields[1])
+        seconds[int(folder.name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    found = {process or os.getpid()} & set(seconds)
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {each: seconds[each] for each in found}
 
 
 def mib(field: str) -> float:

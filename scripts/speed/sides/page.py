@@ -143,7 +143,8 @@ of the runs and, in brackets, the least and the most.
 
 - An epoch is the mean time from one step of an optimizer to the next, times the steps of an epoch:
   encoding is not in it. The whole fit has everything.
-- MiB are the most that the process had less what it had after imports and reading the table.
+- CPU seconds are those of a process and of the workers that it started. MiB are the most that the
+  process had, without its workers, less what it had after imports and reading the table.
 - TSTR AUROC (XGBoost), shape and trend are measured by our evaluators, on the same real rows.
 - The last column is the peer's number by ours. Above 1 ours is cheaper, and for rows drawn a second
   below 1.

@@ -5,8 +5,10 @@ What it told before its end is kept: a fit may be done where drawing is not.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -15,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .meter import spent
+
 HERE = Path(__file__).parents[1]  # where "sides" can be imported
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
-LOOK = 0.1  # seconds between two looks at a process
+LOOK = 0.2  # seconds between two looks at a process
 PATIENCE = 20  # times the limit of CPU seconds: so long may a process take that only waits
 
 
@@ -58,8 +62,13 @@ def run(python: str | Path, module: str, arguments: Iterable[object], limits: Li
     command = [str(python), "-W", "ignore", "-m", f"sides.{module}", *map(str, arguments)]
     environment = os.environ | dict.fromkeys(THREADS, "1") | {"PYTHONHASHSEED": "0"}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        worker = subprocess.Popen(command, cwd=HERE, env=environment, stdout=out, stderr=err)
-        ended = _watch(worker, limits)
+        worker = subprocess.Popen(
+            command, cwd=HERE, env=environment, stdout=out, stderr=err, start_new_session=True
+        )
+        try:
+            ended = _watch(worker, limits)
+        finally:
+            _end(worker)
         out.seek(0)
         err.seek(0)
         found = told(out.read())
@@ -72,30 +81,33 @@ def run(python: str | Path, module: str, arguments: Iterable[object], limits: Li
 
 
 def _watch(worker: subprocess.Popen, limits: Limits) -> str:
-    """Wait for a process; end it and say why if it reaches a limit."""
+    """Wait for a process; say why it is to be ended if it reaches a limit."""
     started, most = time.perf_counter(), 0.0
     while True:
         try:
             worker.wait(LOOK)
             return ""
         except subprocess.TimeoutExpired:
-            cpu, mib = taken(worker.pid)
+            cpu, mib = sum(spent(worker.pid).values()), memory(worker.pid)
         most = max(most, mib)
         if reason := limits.broken(cpu, mib, time.perf_counter() - started):
-            worker.kill()
-            worker.wait()
             return f"{reason} (used {cpu:.0f} s and {most:.0f} MiB with imports)"
 
 
-def taken(process: int) -> tuple[float, float]:
-    """CPU seconds of a process and of its children that ended, and its MiB; 0 if it is gone."""
+def _end(worker: subprocess.Popen) -> None:
+    """End a process and the workers that it left behind."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+
+
+def memory(process: int) -> float:
+    """MiB of a process; 0 if it is gone."""
     try:
         pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return 0.0, 0.0
-    seconds = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-    return seconds, pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def told(output: str) -> dict[str, Any]:
