@@ -114,6 +114,33 @@ def test_ours_trains_as_many_epochs_as_the_peer():
     assert Pair("a", "b", asked, lengths=("steps",)).ours(2001, 3) == {"batch": 1000, "steps": 9}
     assert Pair("a", "b", asked, lengths=("epochs",)).ours(2001, 3) == {"batch": 1000, "epochs": 3}
     assert Pair("a", "b", asked).ours(2001, 3) == asked
+    assert Pair("a", "b", {"lot": 1000}, lengths=("steps",)).ours(2001, 3)["steps"] == 9
+
+
+def test_slow_pairs_run_on_few_rows():
+    options = Namespace(rows=[None, 300_000], only=[])
+
+    def names(rows):
+        return {pair.name for pair in peers.pairs_of(rows, options)}
+
+    assert peers.sizes(options) == [1000, None, 300_000]
+    assert names(1000) == {"forestdiffusion", "synthcity_dpgan", "synthcity_pategan"}
+    assert names(None) == {pair.name for pair in PAIRS} - {"synthcity_dpgan", "synthcity_pategan"}
+    assert "forestdiffusion" not in names(300_000)
+    assert "sdv_ctgan" in names(300_000)
+
+
+def test_a_private_pair_has_a_budget_and_its_table_bounds(tmp_path):
+    from syntharena.bench import config
+
+    about = {n: spec["about"] for n, spec in config.all_options("generator").items()}
+    for pair in PAIRS:
+        assert (pair.budget is not None) == ("dp" in about[pair.generator]["tags"])
+    CSV.to_csv(tmp_path / "all.csv", index=False)
+    tables.write(str(tmp_path / "all.csv"), None, tmp_path)
+    schema, train, _ = tables.read(tmp_path)
+    column = tables.bounded(schema, train)["fnlwgt"]
+    assert (column.minimum, column.maximum) == (train["fnlwgt"].min(), train["fnlwgt"].max())
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import shlex
@@ -39,7 +40,7 @@ from sides import environments, page, processes, tables
 from sides.pairs import PAIRS, Pair
 
 STEPS = "steps"
-ADULT = "adult"
+ADULT, ADULT_ROWS = "adult", tables.known(48_842)
 
 
 def main() -> None:
@@ -94,13 +95,18 @@ def chosen(name: str, only: Sequence[str]) -> bool:
 
 
 def pairs_of(rows: int | None, options: argparse.Namespace) -> list[Pair]:
-    """Return the pairs that a size is for: all at those asked for, some at a small one."""
+    """Return the pairs that a size is for: all at those asked for, slow ones at a small one."""
     asked = [
         pair
         for pair in PAIRS
         if chosen(pair.name, options.only) or chosen(pair.generator, options.only)
     ]
-    return [pair for pair in asked if rows in options.rows or rows == pair.small]
+    return [
+        pair
+        for pair in asked
+        if rows == pair.small
+        or (rows in options.rows and (rows or ADULT_ROWS) <= (pair.largest or math.inf))
+    ]
 
 
 def sizes(options: argparse.Namespace) -> list[int | None]:
@@ -182,6 +188,7 @@ def one_run(
     out = folder / f"{pair.name}.csv"
     if side == "ours":
         given = [pair.generator, folder, out, *given, json.dumps(pair.ours(rows, options.epochs))]
+        given += ["--budget", *pair.budget] if pair.budget else []
         return processes.run(sys.executable, "ours", given, options.limits)
     assert pair.peer is not None
     try:

@@ -28,16 +28,20 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--draws", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--budget", type=float, nargs=2, metavar=("EPSILON", "DELTA"))
     options = parser.parse_args()
     spec = config.all_options("generator", preset="cpu")[options.generator]
     for module in spec["about"]["preload"]:
         importlib.import_module(module)
     schema, train, _ = tables.read(options.folder)
+    budget = Budget(*options.budget) if options.budget else Budget()
+    if options.budget:
+        schema = tables.bounded(schema, train)
     model = targets.build(spec | options.settings, ("fit", "sample"))
     rng = np.random.default_rng(options.seed)
 
     def fit() -> Callable[[int], pd.DataFrame]:
-        model.fit(train, schema=schema, budget=Budget(), rng=rng)
+        model.fit(train, schema=schema, budget=budget, rng=rng)
         return lambda rows: model.sample(rows, rng=rng)
 
     meter.tell(versions={"syntharena": version("syntharena")})

@@ -52,9 +52,14 @@ class Pair:
     peer : Peer, optional
         None where no package of the registries has one.
     lengths : tuple of str
-        Which arguments of ours get the epochs; "steps" gets ceil(rows / batch) for each.
+        Which arguments of ours get the epochs; "steps" gets ceil(rows / batch) for
+        each; a lot is a batch.
     small : int
         A size to run beside those asked for; 0 for none.
+    largest : int
+        Most rows that it is run with; 0 for no limit.
+    budget : tuple of float, optional
+        Epsilon and delta of both, whose numbers then have the table's own bounds.
     aim : float
         How many times ours shall be faster: in an epoch where both have them, else in all.
     note : str
@@ -67,6 +72,8 @@ class Pair:
     peer: Peer | None = None
     lengths: tuple[str, ...] = ()
     small: int = 0
+    largest: int = 0
+    budget: tuple[float, float] | None = None
     aim: float = 1.0
     note: str = ""
 
@@ -74,8 +81,8 @@ class Pair:
         """Return the arguments of ours for a table of so many rows."""
         found = dict(self.settings)
         for name in self.lengths:
-            each = -(-rows // found["batch"]) if name == "steps" else 1
-            found[name] = epochs * each
+            batch = found.get("batch") or found.get("lot", rows)
+            found[name] = epochs * (-(-rows // batch) if name == "steps" else 1)
         return found
 
 
@@ -84,6 +91,8 @@ ALL_STEPS = {"least_steps": 1, "most_steps": None}  # as many as the epochs have
 UNITS = 500  # synthcity's default, of every layer of its GANs and its TVAE
 SYNTHCITY = ("synthcity",)
 GAN = {"generator_n_units_hidden": UNITS, "discriminator_n_units_hidden": UNITS}
+SMALL = 1000  # rows for those that take too long on more
+BUDGET = (1.0, 1e-5)
 ARF = {"trees": 30, "min_leaf": 5, "rounds": 10, "delta": 0.0}
 
 PAIRS = (
@@ -137,7 +146,7 @@ PAIRS = (
         ),
         lengths=EPOCHS,
         aim=10.0,
-        note="synthcity has three layers by default and was asked for the two of ours.",
+        note="synthcity was asked for two layers, as ours.",
     ),
     Pair(
         "synthcity_adsgan",
@@ -151,9 +160,8 @@ PAIRS = (
             {**GAN, "generator_n_layers_hidden": 3, "discriminator_n_iter": 5},
         ),
         lengths=("steps",),
-        note="synthcity has two layers and one step of the critic by default and was asked for "
-        "the three and the five of ours; its numbers are modes, ours ranges; its critic sees one "
-        "batch five times, ours five batches.",
+        note="synthcity was asked for three layers and five steps of the critic, as ours; they "
+        "see one batch five times, ours five batches. Its numbers are modes, ours ranges.",
     ),
     Pair(
         "synthcity_ddpm",
@@ -198,6 +206,7 @@ PAIRS = (
         "arf",
         ARF,
         Peer("synthcity", "synthcity", "generic.arf", ("synthcity", "arfpy"), {"epochs": False}),
+        largest=40_000,
         note="synthcity calls arfpy.",
     ),
     Pair("arfpy", "arf", ARF, Peer("arfpy", "arfpy", "", ("arfpy",), {"verbose": False})),
@@ -215,9 +224,9 @@ PAIRS = (
             ("ForestDiffusion",),
             {"n_t": 5, "duplicate_K": 10, "n_estimators": 10, "max_depth": 4},
         ),
-        small=1000,
-        note="Ours with the choices of its preset paper; both with a tenth of the paper's times, "
-        "copies and trees, and depth 4 for 7.",
+        small=SMALL,
+        largest=40_000,
+        note="Ours with its preset paper; both with a tenth of its times, copies and trees.",
     ),
     Pair(
         "seqtrees",
@@ -230,8 +239,7 @@ PAIRS = (
             ("seqtrees",),
             {"max_depth": 1000, "min_samples_leaf": 5, "tree_backend": "sklearn"},
         ),
-        note="seqtrees stops at depth 5 by default and was asked not to; it grows the same trees "
-        "of scikit-learn.",
+        note="seqtrees stops at depth 5 by default and was asked not to; same trees of sklearn.",
     ),
     Pair(
         "imblearn_smotenc",
@@ -253,6 +261,31 @@ PAIRS = (
         ),
         lengths=EPOCHS,
         note="value_protection replaces rare categories, which ours does not.",
+    ),
+    Pair(
+        "synthcity_dpgan",
+        "dpgan",
+        {"lot": 200, "critic_steps": 1, "hidden": UNITS, "noise": UNITS, "average": 0.0},
+        Peer("synthcity", "synthcity", "privacy.dpgan", SYNTHCITY, {"epsilon": 1.0, "delta": 1e-5}),
+        lengths=("steps",),
+        small=SMALL,
+        largest=SMALL,
+        budget=BUDGET,
+        note="Epsilon 1, delta 1e-5. Its numbers are modes, its domain that of the rows.",
+    ),
+    Pair(
+        "synthcity_pategan",
+        "pategan",
+        {"teachers": 10, "batch": 100, "hidden": 100, "noise": 100, "average": 0.0},
+        Peer(
+            "synthcity", "synthcity", "privacy.pategan", SYNTHCITY, {"epsilon": 1.0, "delta": 1e-5}
+        ),
+        lengths=("rounds",),
+        small=SMALL,
+        largest=SMALL,
+        budget=BUDGET,
+        note="Epsilon 1, delta 1e-5. synthcity fits linear teachers anew in each round, ours are "
+        "networks that go on.",
     ),
     Pair(
         "tabsyn",

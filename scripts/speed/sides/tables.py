@@ -34,12 +34,17 @@ def write(csv: str, rows: int | None, folder: Path) -> int:
     """
     table = adult(csv, 1).fillna("?")
     order = np.random.default_rng(0).permutation(len(table))
-    known = round(TRAIN * len(table))
-    train = repeated(table.iloc[order[:known]], rows or known)[: rows or known]
+    share = known(len(table))
+    train = repeated(table.iloc[order[:share]], rows or share)[: rows or share]
     folder.mkdir(parents=True, exist_ok=True)
     train.to_csv(folder / "train.csv", index=False)
-    table.iloc[order[known:]].to_csv(folder / "holdout.csv", index=False)
+    table.iloc[order[share:]].to_csv(folder / "holdout.csv", index=False)
     return len(train)
+
+
+def known(rows: int) -> int:
+    """Return how many rows of the file the generators may know."""
+    return round(TRAIN * rows)
 
 
 def read(folder: Path) -> tuple[Schema, pd.DataFrame, pd.DataFrame]:
@@ -48,6 +53,19 @@ def read(folder: Path) -> tuple[Schema, pd.DataFrame, pd.DataFrame]:
     schema = schema_of(sides, TARGET)
     train, holdout = (schema.conform(side) for side in sides)
     return schema, train, holdout
+
+
+def bounded(schema: Schema, train: pd.DataFrame) -> Schema:
+    """Give numbers the bounds of their own rows, which is no private release."""
+    columns = [
+        column
+        if column.is_discrete
+        else replace(
+            column, minimum=float(train[column.name].min()), maximum=float(train[column.name].max())
+        )
+        for column in schema
+    ]
+    return Schema(tuple(columns), schema.target, schema.task)
 
 
 class Judge:
