@@ -21,7 +21,7 @@ from .meter import spent
 
 HERE = Path(__file__).parents[1]  # where "sides" can be imported
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
-LOOK = 0.2  # seconds between two looks at a process
+LOOK = 1.0  # seconds between two looks at what a process takes
 PATIENCE = 20  # times the limit of CPU seconds: so long may a process take that only waits
 
 
