@@ -14,6 +14,8 @@ import pytest
 from sides import environments, libraries, meter, processes, tables
 from sides.pairs import PAIRS, Pair
 
+from syntharena.bench import config, targets
+
 CSV = pd.DataFrame(
     {
         "fnlwgt": np.arange(30),
@@ -130,12 +132,15 @@ def test_slow_pairs_run_on_few_rows():
     assert "sdv_ctgan" in names(300_000)
 
 
-def test_a_private_pair_has_a_budget_and_its_table_bounds(tmp_path):
-    from syntharena.bench import config
+@pytest.fixture(scope="module")
+def specs():
+    return config.all_options("generator", preset="cpu")
 
-    about = {n: spec["about"] for n, spec in config.all_options("generator").items()}
+
+def test_a_private_pair_has_a_budget_and_its_table_bounds(specs, tmp_path):
     for pair in PAIRS:
-        assert (pair.budget is not None) == ("dp" in about[pair.generator]["tags"])
+        tags = specs[pair.generator]["about"]["tags"]
+        assert (pair.budget is not None) == ("dp" in tags)
     CSV.to_csv(tmp_path / "all.csv", index=False)
     tables.write(str(tmp_path / "all.csv"), None, tmp_path)
     schema, train, _ = tables.read(tmp_path)
@@ -144,10 +149,8 @@ def test_a_private_pair_has_a_budget_and_its_table_bounds(tmp_path):
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
-def test_every_pair_names_what_there_is(pair):
-    from syntharena.bench import config, targets
-
-    spec = config.all_options("generator", preset="cpu")[pair.generator]
+def test_every_pair_names_what_there_is(pair, specs):
+    spec = specs[pair.generator]
     assert set(pair.ours(1000, 2)) <= set(targets.arguments(spec))
     if pair.peer is not None:
         assert pair.peer.library in libraries.LIBRARIES
