@@ -1,5 +1,5 @@
 # What people type here. Use a virtual environment: python3 -m venv .venv && . .venv/bin/activate
-.PHONY: install lint types test test-slow quickstart speed docs-check clean
+.PHONY: install lint types test test-slow test-slurm quickstart speed docs-check clean
 
 install:
 	pip install -c constraints.txt -e '.[dev]'
@@ -15,7 +15,10 @@ test:
 	python -m pytest -n logical
 
 test-slow:
-	python -m pytest -n logical -m slow
+	python -m pytest -n logical -m 'slow and not slurm'
+
+test-slurm:
+	python -m pytest -m slurm
 
 quickstart:
 	syntharena run +experiment=quickstart

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from . import terminal
+from . import command_data, command_sweeps, terminal
+from .command import Parser
+from .command import add_verb as _verb
+from .command import existing_store as _existing_store
+from .command import grid_options as _grid_options
+from .command import points_of as _points
+from .command import results_option as _results_option
+from .command import run_options as _run_options
 from .names import UnknownName
-from .statuses import ENDED_WELL
 
 EXAMPLES = """\
 examples:
@@ -35,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 all well, 1 findings, 2 wrong use."""
     sys.path.append(os.getcwd())  # so that a class in the user's folder can be named
     try:
-        options = _parse((sys.argv[1:] if arguments is None else arguments) or ["--help"])
+        words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+        options = _parse(words)
+        options.command = shlex.join(["syntharena", *words])
         return options.run(options)
     except BrokenPipeError:  # the reader, head or less, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -47,14 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line, like every other error."""
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse the arguments."""
-        raise ValueError(f"{message}; see: {self.prog} --help")
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -71,7 +72,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="syntharena",
         description="Benchmark generators of synthetic tables and compile leaderboards.",
         epilog=EXAMPLES,
@@ -81,35 +82,6 @@ def _parser() -> argparse.ArgumentParser:
     for add in VERBS.values():
         add(verbs)
     return parser
-
-
-def _verb(verbs: Any, name: str, run: Any, text: str, examples: str) -> argparse.ArgumentParser:
-    verb = verbs.add_parser(
-        name,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
-        epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verb.set_defaults(run=run)
-    return verb
-
-
-def _grid_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("-m", "--multirun", action="store_true", help="overrides may list values")
-    verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
-
-
-def _points(options: argparse.Namespace) -> list[Any]:
-    """Return the grid that a verb's overrides span."""
-    from . import config
-
-    return config.grid(options.overrides, config_dir=options.config_dir, multirun=options.multirun)
-
-
-def _results_option(verb: argparse.ArgumentParser) -> None:
-    help_ = "folder of the Store (default: results/runs)"
-    verb.add_argument("--results", type=Path, default=Path("results/runs"), help=help_)
 
 
 # run
@@ -126,16 +98,17 @@ def _run_verb(verbs: Any) -> None:
         "  syntharena run -m generator=cart,dp_marginals dataset='glob(*)' privacy=none,eps1\n"
         "  syntharena run generator=cart dataset.path=my.csv dataset.target=y\n"
         "  syntharena run generator=cart dataset=adult limits.seconds=60 hydra.launcher.workers=1\n"
+        "  syntharena run --dry-run +experiment=generators hydra/launcher=slurm\n"
         "  syntharena run --cfg generator=cart dataset=german_credit",
     )
     _grid_options(verb)
     verb.add_argument("--cfg", action="store_true", help="print the configuration and stop")
-    verb.add_argument("--quiet", action="store_true", help="show no progress")
+    _run_options(verb)
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
 
 
 def _run(options: argparse.Namespace) -> int:
-    from . import local, plan, sweep, targets
+    from . import plan, pool, sweep, targets
     from .store import Store
 
     points = _points(options)
@@ -150,7 +123,11 @@ def _run(options: argparse.Namespace) -> int:
     folders = plan.Folders.of(first["paths"])
     store = Store(folders.results)
     launcher = targets.build(first["hydra"]["launcher"], ("run",))
-    place = local.Workplace(folders.results, folders.data, folders.cache, plan.preload(cells))
+    place = pool.Workplace(folders.results, folders.data, folders.cache, plan.preload(cells))
+    retry = first["retry"] or ()
+    if options.dry_run:
+        terminal.show_lines(sweep.outline(cells, store, launcher, place, retry))
+        return 0
     watchers = terminal.watchers(store, first["tracking"], quiet=options.quiet)
     try:
         progress = sweep.run(
@@ -158,17 +135,15 @@ def _run(options: argparse.Namespace) -> int:
             store,
             launcher,
             place,
-            retry=first["retry"] or (),
+            retry=retry,
             watchers=watchers,
             say=terminal.say_nothing if options.quiet else terminal.say_progress,
         )
     finally:
         for watcher in watchers:
             watcher.close()
-    terminal.show_end(progress, cells, store)
-    if progress.stopped:
-        return 130
-    return 0 if set(progress.counts) <= ENDED_WELL and not progress.missing else 1
+    terminal.show_end(progress, cells, store, options.command)
+    return progress.exit_code
 
 
 # tune
@@ -189,7 +164,7 @@ def _tune_verb(verbs: Any) -> None:
     )
     verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
     verb.add_argument("--cfg", action="store_true", help="print the configuration and stop")
-    verb.add_argument("--quiet", action="store_true", help="show no progress")
+    _run_options(verb)
     text = "Hydra overrides; trials and seconds of each search"
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=text)
     verb.set_defaults(multirun=True)
@@ -231,7 +206,7 @@ def _audit_verb(verbs: Any) -> None:
         "--once", action="store_true", help="one fit with canaries, where a fit takes minutes"
     )
     verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
-    verb.add_argument("--quiet", action="store_true", help="show no progress")
+    _run_options(verb)
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
     verb.set_defaults(multirun=True, cfg=False)
 
@@ -410,14 +385,6 @@ def _leaderboard(options: argparse.Namespace) -> int:
     return 0
 
 
-def _existing_store(folder: Path) -> Any:
-    from .store import Store
-
-    if not folder.is_dir():
-        raise ValueError(f"--results must be a folder of records, got {str(folder)!r}")
-    return Store(folder)
-
-
 # list
 
 
@@ -534,31 +501,6 @@ def _verify(options: argparse.Namespace) -> int:
     return int(different)
 
 
-# status
-
-
-def _status_verb(verbs: Any) -> None:
-    verb = _verb(
-        verbs,
-        "status",
-        _status,
-        "count the expected, ended, running and missing cells of the sweeps",
-        "  syntharena status\n  syntharena status --results results/quickstart",
-    )
-    _results_option(verb)
-
-
-def _status(options: argparse.Namespace) -> int:
-    from .status import status
-    from .store import Store
-
-    found = status(Store(options.results))
-    if not found.expected:
-        raise ValueError(f"no sweep has been run in {str(options.results)!r}; set --results FOLDER")
-    terminal.show_status(found)
-    return 0 if set(found.counts) <= ENDED_WELL else 1
-
-
 # mlflow
 
 
@@ -567,13 +509,15 @@ def _mlflow_verb(verbs: Any) -> None:
         verbs,
         "mlflow",
         _mlflow,
-        "rebuild the MLflow database from the Store",
+        "bring what the Store holds to MLflow",
+        "  syntharena mlflow sync\n"
         "  syntharena mlflow rebuild\n"
         "  syntharena mlflow rebuild --results results/quickstart --uri http://127.0.0.1:5000\n"
         "then look at it:\n"
         "  mlflow ui --backend-store-uri sqlite:///results/runs/mlflow.db",
     )
-    verb.add_argument("action", choices=["rebuild"])
+    text = "add what MLflow lacks, or make the experiment again"
+    verb.add_argument("action", choices=["sync", "rebuild"], help=text)
     _results_option(verb)
     verb.add_argument("--uri", help="MLflow's tracking URI (default: mlflow.db in the folder)")
     verb.add_argument("--experiment", default="syntharena", help="name of the MLflow experiment")
@@ -586,7 +530,10 @@ def _mlflow(options: argparse.Namespace) -> int:
     uri = tracking.tracking_uri(options.uri, store.root)
     if uri is None:
         raise ValueError("--uri must name an MLflow store, got 'none'")
-    print(f"{tracking.rebuild(store, uri, options.experiment)} records are now in {uri}")
+    if options.action == "sync":
+        print(f"{tracking.sync(store, uri, options.experiment)} records were added to {uri}")
+    else:
+        print(f"{tracking.rebuild(store, uri, options.experiment)} records are now in {uri}")
     return 0
 
 
@@ -599,8 +546,12 @@ VERBS = {
     "list": _list_verb,
     "check": _check_verb,
     "verify": _verify_verb,
-    "status": _status_verb,
+    "status": command_sweeps.status_verb,
+    "logs": command_sweeps.logs_verb,
+    "cancel": command_sweeps.cancel_verb,
+    "retry": command_sweeps.retry_verb,
     "mlflow": _mlflow_verb,
+    "data": command_data.data_verb,
 }
 
 

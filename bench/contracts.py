@@ -117,6 +117,10 @@ class Generator(Protocol):
     ``used : Mapping[str, float]``
         What the last call used in other processes: ``cpu_seconds``, ``peak_rss_mib``,
         ``peak_gpu_mib``.
+    ``fit_together(generators, tables, *, schema, budget, rngs) -> None``
+        Of the class: fits each generator, all with the same hyperparameters, to its table as its
+        own ``fit`` would up to rounding, in one batch for speed. Each reports its own progress; the
+        checkpoint of a batch is that of its first.
     """
 
     def fit(

@@ -2,58 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import selectors
-import socket
-import subprocess
-import sys
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from .cells import Cell
-from .process import Outcome
-from .store import Store, StoreError
-from .worker import make_record
+from .costs import Costs
+from .packs import packs
+from .pool import Event, Pool, Workplace, slots
+from .store import Store
 
-POLL_SECONDS = 0.2
-STOP_SECONDS = 10.0  # how long stopped workers may take to write their records
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-
-Event = Callable[[Cell, dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """Where cells find their tables and leave their records.
-
-    Parameters
-    ----------
-    results, cache : Path
-        Folders of the Store and of downloaded tables.
-    data : Path or None
-        Folder of tables.
-    preload : sequence of str
-        Modules imported once for all cells.
-    foreign : sequence of dict
-        How the servers of foreign environments are started (``foreign.servers``).
-    """
-
-    results: Path
-    data: Path | None
-    cache: Path
-    preload: Sequence[str] = ()
-    foreign: Sequence[dict[str, Any]] = ()
+GUESS_SECONDS = 60.0  # of a cell whose generator has no record yet
 
 
 class Local:
@@ -63,19 +21,27 @@ class Local:
     ----------
     workers : int, optional
         How many cells run at once; None: processors / threads of a cell.
+    together : int
+        Most cells that differ in nothing but their seeds whose generators are fitted as one batch.
 
     Raises
     ------
     ValueError
-        If ``workers`` is not a whole number >= 1.
+        If either is not a whole number >= 1.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, together: int = 1) -> None:
         if workers is not None and (not isinstance(workers, int) or workers < 1):
             raise ValueError(
                 f"hydra.launcher.workers must be a whole number >= 1 or null, got {workers!r}"
             )
+        if not isinstance(together, int) or together < 1:
+            raise ValueError(
+                f"hydra.launcher.together must be a whole number >= 1, got {together!r}; "
+                "1 fits every cell by itself"
+            )
         self.workers = workers
+        self.together = together
 
     def run(
         self,
@@ -83,7 +49,7 @@ class Local:
         place: Workplace,
         on_event: Event,
         stopping: Callable[[], bool] = lambda: False,
-    ) -> None:
+    ) -> int:
         """Run every cell and return when each has its record.
 
         Parameters
@@ -93,140 +59,39 @@ class Local:
         place : Workplace
             Folders and preloaded modules.
         on_event : callable
-            Called with the cell and one of ``{"started": time}``, ``{"event": message}`` and
-            ``{"done": {"status", "reason"}}``.
+            As in ``Launcher.run``.
         stopping : callable
             Asked often; True ends the cells in hand as ``preempted`` and starts no more.
+
+        Returns
+        -------
+        int
+            0: nothing is left to others.
         """
+        threads, cpus = self._slots(cells)
+        pool = Pool(place, cpus, threads, on_event)
+        try:
+            pool.run(iter(packs(cells, self.together)), stopping)
+        finally:
+            pool.close()
+        return 0
+
+    def outline(self, cells: Sequence[Cell], place: Workplace) -> list[str]:
+        """Return lines that say what ``run`` would do."""
+        costs = Costs.of(Store(place.results), GUESS_SECONDS)
+        _, cpus = self._slots(cells)
+        hours = sum(map(costs.seconds, cells)) / 3600
+        unknown = sorted({cell.label for cell in cells if not costs.knows(cell)})
+        lines = [f"{len(cells)} cells on this machine, {len(cpus)} at once"]
+        lines.append(f"about {hours:.1f} hours of cells, {hours / len(cpus):.1f} hours in all")
+        if unknown:
+            guess = f"without a record here, and so taken for {GUESS_SECONDS:g} s"
+            lines.append(f"{guess}: {', '.join(unknown)}")
+        return lines
+
+    def _slots(self, cells: Sequence[Cell]) -> tuple[int, list[tuple[int, ...]]]:
+        """Return the threads of a cell, and the processors of each worker."""
         threads = int(max(cell.limits["threads"] for cell in cells))
         processors = sorted(os.sched_getaffinity(0))
         workers = min(self.workers or max(1, len(processors) // threads), len(cells))
-        pool = _Pool(place, _slots(processors, workers, threads), threads, on_event)
-        try:
-            pool.run(deque(cells), stopping)
-        finally:
-            pool.close()
-
-
-def _slots(processors: list[int], workers: int, threads: int) -> list[tuple[int, ...]]:
-    """Give each worker its own processors; where there are too few, they share all."""
-    if workers * threads > len(processors):
-        return [tuple(processors)] * workers
-    return [tuple(processors[i * threads : (i + 1) * threads]) for i in range(workers)]
-
-
-class _Pool:
-    """The nursery, its workers, and the cell that each has in hand."""
-
-    def __init__(
-        self, place: Workplace, slots: list[tuple[int, ...]], threads: int, on_event: Event
-    ) -> None:
-        self._place = place
-        self._on_event = on_event
-        self._selector = selectors.DefaultSelector()
-        self._in_hand: dict[socket.socket, Cell | None] = {}
-        self._cpus: dict[socket.socket, tuple[int, ...]] = {}
-        self._pending: dict[socket.socket, bytes] = {}
-        self._nursery, self._process = _start_nursery(place, threads)
-        for slot in slots:
-            self._hire(slot)
-
-    def _hire(self, cpus: tuple[int, ...]) -> None:
-        ours, theirs = socket.socketpair()
-        socket.send_fds(self._nursery, [json.dumps({"cpus": cpus}).encode()], [theirs.fileno()])
-        theirs.close()
-        self._selector.register(ours, selectors.EVENT_READ)
-        self._in_hand[ours], self._cpus[ours], self._pending[ours] = None, cpus, b""
-
-    def run(self, queue: deque[Cell], stopping: Callable[[], bool]) -> None:
-        deadline = None
-        while True:
-            if deadline is None and stopping():
-                queue.clear()
-                deadline = time.monotonic() + STOP_SECONDS
-                self._stop_cells()
-            for worker, cell in list(self._in_hand.items()):
-                if cell is None and queue:
-                    self._give(worker, queue.popleft())
-            if not queue and not any(self._in_hand.values()):
-                return
-            if deadline is not None and time.monotonic() > deadline:
-                return
-            for key, _ in self._selector.select(POLL_SECONDS):
-                self._receive(key.fileobj)  # type: ignore[arg-type]
-
-    def _give(self, worker: socket.socket, cell: Cell) -> None:
-        self._in_hand[worker] = cell
-        self._on_event(cell, {"started": time.time()})
-        worker.sendall(json.dumps(cell.to_dict()).encode() + b"\n")
-
-    def _stop_cells(self) -> None:
-        for worker, cell in self._in_hand.items():
-            if cell is not None:
-                worker.sendall(b"\n")
-
-    def _receive(self, worker: socket.socket) -> None:
-        try:
-            content = worker.recv(1 << 16)
-        except ConnectionResetError:
-            content = b""
-        if not content:
-            self._replace(worker)
-            return
-        *lines, self._pending[worker] = (self._pending[worker] + content).split(b"\n")
-        for line in lines:
-            cell, event = self._in_hand[worker], json.loads(line)
-            if "broken" in event:
-                raise StoreError(
-                    f"paths.results can no longer be written ({event['broken']}); "
-                    "mend it, then the same command goes on"
-                )
-            if "done" in event:
-                self._in_hand[worker] = None
-            if cell is not None:
-                self._on_event(cell, event)
-
-    def _replace(self, worker: socket.socket) -> None:
-        """Record what a worker that died had in hand, and hire another."""
-        cell, cpus = self._in_hand.pop(worker), self._cpus.pop(worker)
-        self._selector.unregister(worker)
-        worker.close()
-        if self._process.poll() is not None:
-            raise RuntimeError(f"the nursery process ended with code {self._process.returncode}")
-        if cell is not None:
-            end = {"status": "failed", "reason": "its worker process was killed", "stage": "start"}
-            outcome = Outcome("exit", 1, 0.0, 0.0, b"")
-            Store(self._place.results).put(make_record(cell, outcome, end, time.time()))
-            self._on_event(cell, {"done": {"status": end["status"], "reason": end["reason"]}})
-        self._hire(cpus)
-
-    def close(self) -> None:
-        for worker in self._in_hand:
-            worker.close()
-        self._nursery.close()
-        self._selector.close()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-
-
-def _start_nursery(place: Workplace, threads: int) -> tuple[socket.socket, subprocess.Popen]:
-    """Start the process that workers are forked from; `-m` lets it import from this folder."""
-    ours, theirs = socket.socketpair()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "syntharena.bench.worker"],
-        stdin=theirs.fileno(),
-        env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
-        start_new_session=True,  # Ctrl-C reaches the launcher alone, which then stops the cells
-    )
-    theirs.close()
-    settings = {
-        "results": str(place.results),
-        "data_dir": str(place.data) if place.data else None,
-        "cache_dir": str(place.cache),
-        "preload": list(place.preload),
-        "foreign": list(place.foreign),
-    }
-    ours.sendall(json.dumps(settings).encode() + b"\n")
-    return ours, process
+        return threads, slots(processors, workers, threads)

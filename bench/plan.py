@@ -163,7 +163,8 @@ def _label(point: Point) -> str:
 
 
 def _is_description(line: str) -> bool:
-    return line.lstrip("+").startswith(("generator._target_", "generator.about"))
+    named = ("_target_", "about", "resources")
+    return line.lstrip("+").startswith(tuple(f"generator.{key}" for key in named))
 
 
 @dataclass(frozen=True)
@@ -209,8 +210,12 @@ def specifications(cells: Sequence[Cell]) -> list[Mapping[str, Any]]:
     return list({id(spec): spec for spec in specs}.values())
 
 
-def check_targets(cells: Sequence[Cell]) -> None:
-    """See that every class that the cells name can be found, before anything is started."""
+def check_targets(cells: Sequence[Cell], *, abroad: bool = True) -> None:
+    """See that every class that the cells name can be found, before anything is started.
+
+    ``abroad`` says that foreign environments have been made, so that what a search maximises there
+    can be asked for.
+    """
     generators = [(cell.generator, ("fit", "sample")) for cell in cells]
     evaluators = [(spec, ("evaluate",)) for cell in cells for spec in cell.evaluators.values()]
     wanted = {id(spec): (spec, methods) for spec, methods in generators + evaluators}
@@ -223,7 +228,7 @@ def check_targets(cells: Sequence[Cell]) -> None:
     for cell in cells:
         if cell.tuning.search is not None and (rule := digest(cell.identity["tuning"])) not in seen:
             seen.add(rule)
-            _check_search(cell, cell.tuning.search)
+            _check_search(cell, cell.tuning.search, abroad)
 
 
 def _check_foreign(spec: Mapping[str, Any], methods: tuple[str, ...]) -> None:
@@ -236,7 +241,7 @@ def _check_foreign(spec: Mapping[str, Any], methods: tuple[str, ...]) -> None:
         raise targets.TargetError(f"_target_ {target!r}: {problem}")
 
 
-def _check_search(cell: Cell, search: Search) -> None:
+def _check_search(cell: Cell, search: Search, abroad: bool) -> None:
     """See that what a search maximises is declared, and that its space can be searched."""
     from . import objective
 
@@ -250,6 +255,6 @@ def _check_search(cell: Cell, search: Search) -> None:
     task = spec.get("task") if spec.get("target") else None
     if cell.is_charged:
         objective.check_counted(search, task)
-    else:
+    elif abroad or not any(map(targets.is_foreign, search.evaluators.values())):
         search.of_task(task, objective.declared(search))
     space.parse(cell.generator.get("search") or {}, targets.arguments(cell.generator))

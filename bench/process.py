@@ -29,6 +29,7 @@ from typing import Any
 POLL_SECONDS = 0.1
 LOG_BYTES = 64 * 1024  # kept of each end of what the child prints
 KILL_SECONDS = 5.0  # how long killed processes may take to disappear
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 SPARED: set[int] = set()  # children of this process that belong to no task
@@ -138,7 +139,7 @@ def announce(helper: int, base_mib: float) -> None:
 def _become_child(limits: Limits, log: int) -> None:
     os.setsid()
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from . import claim, models, targets, trials
@@ -145,6 +146,50 @@ class Stages:
         chosen = self.result.get("tuning", {}).get("chosen", {})
         return targets.build({**self.cell.generator, **chosen}, ("fit", "sample"))
 
+    @property
+    def wants_fit(self) -> bool:
+        """Whether the cell has neither a synthetic table nor a fitted generator."""
+        path = self._store.model_path(self.cell.train_key)
+        return not path.exists() and self._finished_sample() is None
+
+    @property
+    def checkpoint(self) -> models.Checkpoint:
+        """Where the fit leaves its state."""
+        return models.Checkpoint(self._store.checkpoint_path(self.cell.train_key))
+
+    @property
+    def train_stream(self) -> np.random.Generator:
+        """The random numbers of the fit."""
+        return stream(self.cell.seeds["train"], "train", *self._trial())
+
+    @contextlib.contextmanager
+    def fitting(self, generator: Any, checkpoint: models.Checkpoint) -> Iterator[None]:
+        """Lend a generator what its fit reports to, and count what that learned and cost."""
+        generator.progress = self.progress("train")
+        if hasattr(generator, "checkpoint"):
+            generator.checkpoint = checkpoint
+        with self.timed("fit"), peak_memory(self.cost):
+            yield
+        for kind, earlier in checkpoint.cost.items():
+            self.cost[kind] += earlier
+        for borrowed in ("progress", "checkpoint"):
+            generator.__dict__.pop(borrowed, None)
+        if (count := getattr(generator, "parameters", None)) is not None:
+            self.cost["parameters_count"] = float(count)
+
+    def share(self, count: int) -> None:
+        """Note that the fit was one of a batch of so many, and bear as much of its time as each."""
+        self.result["together"] = count
+        for kind in ("fit_seconds", "fit_cpu_seconds"):
+            self.cost[kind] /= count
+
+    def keep(self, generator: Any) -> None:
+        """Store a fitted generator until the cell has its record."""
+        shared = {part: value for part, value in self.result.items() if part == "together"}
+        kept = (generator, self.result["privacy"], self.cost, shared)
+        if (content := models.pack(kept)) is not None:
+            publish(self._store.model_path(self.cell.train_key), content, replace=True)
+
     def account(self, generator: Any) -> None:
         """Recompute what a fitted generator spent and hold it against the budget."""
         self.result["privacy"] = claim.account(generator, self.cell.budget, self.cell.tuning)
@@ -217,7 +262,7 @@ class Stages:
                 continue
             table = self._stored_table(known["synthetic"]["sha256"])
             if table is not None:
-                kept = ("synthetic", "privacy", "tuning")
+                kept = ("synthetic", "privacy", "tuning", "together")
                 self.result.update({k: known[k] for k in kept if k in known})
                 self.result["cost"] = dict(known["cost"])
                 return table
@@ -239,9 +284,10 @@ class Stages:
         if path.exists():
             kept = models.unpack(path.read_bytes())
             if kept is not None:
-                generator, self.result["privacy"], self.result["cost"] = kept
+                generator, self.result["privacy"], self.result["cost"], *shared = kept
+                self.result.update(*shared)
                 return generator
-        checkpoint = models.Checkpoint(self._store.checkpoint_path(self.cell.train_key))
+        checkpoint = self.checkpoint
         try:
             self._fit(generator, rows, checkpoint)
         except Exception as error:
@@ -249,27 +295,16 @@ class Stages:
                 checkpoint.drop()
             raise
         if self.result["cost"]["fit_seconds"] > MODEL_SECONDS:
-            kept = (generator, self.result["privacy"], self.result["cost"])
-            if (content := models.pack(kept)) is not None:
-                publish(path, content, replace=True)
+            self.keep(generator)
         checkpoint.drop()
         return generator
 
     def _fit(self, generator: Any, rows: pd.DataFrame, checkpoint: models.Checkpoint) -> None:
         """Fit from where the checkpoint is, and count what was learned, paid and spent."""
-        rng = stream(self.cell.seeds["train"], "train", *self._trial())
-        generator.progress = self.progress("train")
-        if hasattr(generator, "checkpoint"):
-            generator.checkpoint = checkpoint
-        with self.timed("fit"), peak_memory(self.cost):
+        rng = self.train_stream
+        with self.fitting(generator, checkpoint):
             generator.fit(rows.copy(), schema=self.schema, budget=self.cell.handed, rng=rng)
             self._add_used(generator)
-        for kind, earlier in checkpoint.cost.items():
-            self.cost[kind] += earlier
-        for borrowed in ("progress", "checkpoint"):
-            generator.__dict__.pop(borrowed, None)
-        if (count := getattr(generator, "parameters", None)) is not None:
-            self.result["cost"]["parameters_count"] = float(count)
         self.account(generator)
 
     def _trial(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .slurm.overview import Overview, overview
 from .statuses import ENDED_WELL
 from .store import Store
 
@@ -15,12 +16,16 @@ from .store import Store
 class Status:
     """How far the sweeps of a Store are.
 
-    ``counts`` counts every expected cell once, under its record's status, ``running`` or
-    ``missing``; ``ended_badly`` lists summaries of cells with their record's status and reason.
+    ``counts`` counts every expected cell once, under its record's status, ``running``, ``queued``
+    or ``missing``; ``ended_badly`` lists summaries of cells with their record's status and reason;
+    ``seconds`` are the mean seconds of the cells of each generator, and ``jobs`` says what a
+    cluster is doing for this Store.
     """
 
     counts: Counter[str]
     ended_badly: tuple[Mapping[str, Any], ...]
+    seconds: Mapping[str, float]
+    jobs: Overview
 
     @property
     def expected(self) -> int:
@@ -32,14 +37,24 @@ def status(store: Store) -> Status:
     """Count what every sweep in the Store expects, has and lacks."""
     counts: Counter[str] = Counter()
     ended_badly = []
+    took: dict[str, list[float]] = {}
     records = {record["key"]: record for record in store.records()}
-    running = store.running()
+    jobs = overview(store, records)
+    running = store.running() | jobs.running
     for item in store.expected():
         record = records.get(item["key"])
         if record is None:
-            counts["running" if item["key"] in running else "missing"] += 1
+            key = item["key"]
+            counts["running" if key in running else _absent(key, jobs)] += 1
             continue
         counts[record["status"]] += 1
         if record["status"] not in ENDED_WELL:
             ended_badly.append({**item, "status": record["status"], "reason": record["reason"]})
-    return Status(counts, tuple(ended_badly))
+        else:
+            took.setdefault(item["names"]["generator"], []).append(record["seconds"])
+    seconds = {name: sum(known) / len(known) for name, known in took.items()}
+    return Status(counts, tuple(ended_badly), seconds, jobs)
+
+
+def _absent(key: str, jobs: Overview) -> str:
+    return "queued" if key in jobs.queued else "missing"

@@ -11,6 +11,7 @@
     metrics/<hash>.json                       the declarations of metrics that records refer to
     sweeps/<hash>.json                        which cells a sweep expects
     running/<record key>                      locked by the process that runs the cell
+    jobs/                                     job arrays of a cluster (``slurm.submission``)
     superseded/, corrupt/                     what was set aside: re-run cells, damaged files
     logs/<record key>.txt                     what cells that did not end well had printed
 
@@ -26,8 +27,7 @@ import fcntl
 import json
 import os
 import secrets
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,11 @@ import pandas as pd
 from .canonical import digest, digest_parsed, dumps, plain
 from .cells import Cell, in_order, record_key, table_identity
 from .statuses import STATUSES
+from .study import count_ended
 
 FORMAT = 1
 ORPHAN_SECONDS = 24 * 3600  # a temporary file this old has no living writer
+SWEPT_TIMES = 3  # how often a file is written again whose temporary file was swept out
 
 
 class StoreError(RuntimeError):
@@ -70,6 +72,7 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
             probe.write_bytes(b"")
+            now = probe.stat().st_mtime  # by the clock of the file system, which may be another
             probe.unlink()
         except OSError as error:
             raise StoreError(
@@ -77,8 +80,9 @@ class Store:
                 f"({error.strerror}); set paths.results=FOLDER"
             ) from error
         for orphan in self.root.rglob(".tmp-*"):
-            if time.time() - orphan.stat().st_mtime > ORPHAN_SECONDS:
-                orphan.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # its writer is done with it
+                if now - orphan.stat().st_mtime > ORPHAN_SECONDS:
+                    orphan.unlink()
 
     # Records
 
@@ -96,9 +100,13 @@ class Store:
             if record := self.read(path):
                 yield record
 
+    def record_paths(self) -> list[Path]:
+        """Return the files of records, ordered by key."""
+        return sorted((self.root / "records").glob("*/*.json"))
+
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield every valid record, ordered by key."""
-        for path in sorted((self.root / "records").glob("*/*.json")):
+        for path in self.record_paths():
             if record := self.read(path):
                 yield record
 
@@ -131,7 +139,7 @@ class Store:
 
     def read(self, path: Path) -> dict[str, Any] | None:
         """Return the record in a file, or None; what does not verify is set aside."""
-        record = self._read(path)
+        record = self.read_sealed(path)
         if record is None:
             return None
         if _is_record_at(record, path):
@@ -152,13 +160,13 @@ class Store:
 
     def _get_declarations(self, key: str) -> dict[str, Any] | None:
         if key not in self._declarations:
-            found = self._read(self.root / "metrics" / f"{key}.json")
+            found = self.read_sealed(self.root / "metrics" / f"{key}.json")
             if found is None or digest(found["declared"]) != key:
                 return None
             self._declarations[key] = found["declared"]
         return self._declarations[key]
 
-    def _read(self, path: Path) -> dict[str, Any] | None:
+    def read_sealed(self, path: Path) -> dict[str, Any] | None:
         """Read a sealed JSON file; set it aside and return None if it does not verify."""
         try:
             content = path.read_bytes()
@@ -212,7 +220,7 @@ class Store:
 
     def get_stage(self, cell_key: str) -> dict[str, Any] | None:
         """Return the finished sampling stage of a cell that was cut short."""
-        return self._read(self._stage_path(cell_key))
+        return self.read_sealed(self._stage_path(cell_key))
 
     def model_path(self, train_key: str) -> Path:
         """Where the fitted generator of an unfinished cell lies."""
@@ -227,6 +235,19 @@ class Store:
         self._stage_path(cell.key).unlink(missing_ok=True)
         self.model_path(cell.train_key).unlink(missing_ok=True)
         self.checkpoint_path(cell.train_key).unlink(missing_ok=True)
+
+    def progress_of(self, cell: Cell) -> tuple[Hashable, ...]:
+        """Return what changes when an unfinished cell gets further.
+
+        That is the times and sizes of its files, and how many trials have ended: one that is begun
+        again and again is no progress.
+        """
+        files = (
+            self._stage_path(cell.key),
+            self.model_path(cell.train_key),
+            self.checkpoint_path(cell.train_key),
+        )
+        return *map(_change, files), count_ended(self.journal_path(cell.train_key))
 
     # Searches for hyperparameters
 
@@ -243,7 +264,7 @@ class Store:
 
     def get_study(self, train_key: str) -> dict[str, Any] | None:
         """Return what a search found that has ended."""
-        found = self._read(self._study_path(train_key))
+        found = self.read_sealed(self._study_path(train_key))
         return found and {name: value for name, value in found.items() if name != "sha256"}
 
     # Cells that are running now
@@ -276,23 +297,27 @@ class Store:
         """Yield what every sweep in this Store expects, each key once."""
         seen = set()
         for path in sorted((self.root / "sweeps").glob("*.json")):
-            for item in (self._read(path) or {"expected": []})["expected"]:
+            for item in (self.read_sealed(path) or {"expected": []})["expected"]:
                 if item["key"] not in seen:
                     seen.add(item["key"])
                     yield item
 
     def dataset(self, identity: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the specification of the dataset that a record's ``cell`` identifies."""
-        found = self._read(self.root / "datasets" / f"{digest(identity)}.json")
+        found = self.read_sealed(self.root / "datasets" / f"{digest(identity)}.json")
         if found is None:
             return None
         return {**found["dataset"], "columns": dict(found["dataset"]["columns"])}
 
     # Logs
 
+    def log_path(self, key: str) -> Path:
+        """Where what a cell had printed lies, if it did not end well."""
+        return self.root / "logs" / f"{key}.txt"
+
     def put_log(self, key: str, text: bytes) -> Path:
         """Keep what a cell that did not end well had printed."""
-        path = self.root / "logs" / f"{key}.txt"
+        path = self.log_path(key)
         publish(path, text, replace=True)
         return path
 
@@ -382,6 +407,20 @@ def publish(path: Path, content: bytes, *, replace: bool = False) -> bool:
     bool
         False if a file was there and stays.
     """
+    for _ in range(SWEPT_TIMES):
+        with contextlib.suppress(FileNotFoundError):
+            return _publish(path, content, replace)
+    return _publish(path, content, replace)
+
+
+def _publish(path: Path, content: bytes, replace: bool) -> bool:
+    """Write a file as ``publish`` does.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the temporary file was swept out, by a process whose clock went wrong.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".tmp-{os.getpid()}-{secrets.token_hex(6)}"
     try:
@@ -400,6 +439,14 @@ def publish(path: Path, content: bytes, *, replace: bool = False) -> bool:
         temporary.unlink(missing_ok=True)
     _flush_folder(path.parent)
     return True
+
+
+def _change(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def _flush_folder(folder: Path) -> None:

@@ -214,6 +214,16 @@ def summary(found: Mapping[str, Any], cost: Mapping[str, float]) -> str:
     )
 
 
+def count_ended(path: Path) -> int:
+    """Count the trials that came to an end in a journal, which may be torn or absent."""
+    ended = 0
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        for line in file:
+            with contextlib.suppress(ValueError, AttributeError):
+                ended += ENDED in json.loads(line).get("user_attr", ())
+    return ended
+
+
 def mend(path: Path) -> None:
     """Make a journal readable that a writer was killed in; nobody may write it meanwhile.
 

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 from . import datasets, plan, targets
 from .cells import Cell, table_identity
 from .foreign import servers
-from .local import Event, Workplace
+from .pool import Event, Workplace
 from .seeds import stream
+from .statuses import ENDED_WELL
 from .store import Store
 
 
 class Launcher(Protocol):
-    """Runs cells somewhere and returns when each has its record."""
+    """Runs cells somewhere."""
 
     def run(
         self,
@@ -26,24 +27,44 @@ class Launcher(Protocol):
         place: Workplace,
         on_event: Event,
         stopping: Callable[[], bool] = ...,
-    ) -> None:
-        """Run every cell."""
+    ) -> int:
+        """Run every cell; return how many are left to others, who will run them.
+
+        ``on_event`` is called with the cell and one of ``{"started": time}``,
+        ``{"event": message}``, ``{"queued": reason}`` and ``{"done": {"status", "reason"}}``.
+        """
+        ...
+
+    def outline(self, cells: Sequence[Cell], place: Workplace) -> list[str]:
+        """Return lines that say what ``run`` would do."""
         ...
 
 
 @dataclass
 class Progress:
-    """How far a sweep is; ``counts`` are the statuses of all its cells that have a record."""
+    """How far a sweep is.
+
+    ``counts`` are the statuses of all its cells that have a record; ``left`` is how many of the
+    others are in a queue or running without this process.
+    """
 
     cells: Sequence[Cell]
     pending: Sequence[Cell]
     counts: Counter[str] = field(default_factory=Counter)
     stopped: bool = False
+    left: int = 0
 
     @property
     def missing(self) -> int:
         """Cells without a record."""
         return len(self.cells) - sum(self.counts.values())
+
+    @property
+    def exit_code(self) -> int:
+        """0: all is well so far; 1: some ended badly or are missing; 130: stopped."""
+        if self.stopped:
+            return 130
+        return int(self.missing > self.left or not set(self.counts) <= ENDED_WELL)
 
 
 def find_pending(cells: Sequence[Cell], store: Store, retry: Sequence[str]) -> Progress:
@@ -118,9 +139,22 @@ def run(
             watcher.on_event(cell, event)
 
     with _stop_signals() as stopping:
-        launcher.run(progress.pending, place, on_event, stopping)
+        progress.left = launcher.run(progress.pending, place, on_event, stopping)
         progress.stopped = stopping()
     return progress
+
+
+def outline(
+    cells: Sequence[Cell], store: Store, launcher: Launcher, place: Workplace, retry: Sequence[str]
+) -> list[str]:
+    """Return lines that say what ``run`` would do; nothing is run, made or written."""
+    progress = find_pending(cells, store, retry)
+    plan.check_targets(progress.pending, abroad=False)
+    done = len(cells) - len(progress.pending)
+    lines = launcher.outline(progress.pending, place) if progress.pending else []
+    missing = servers.missing(plan.specifications(progress.pending), place.cache)
+    lines += [f"an environment of {text} is to be made" for text in missing]
+    return [f"{len(cells)} cells, {done} already done, {len(progress.pending)} to run", *lines]
 
 
 def check_data(cells: Sequence[Cell], place: Workplace) -> None:

@@ -1,8 +1,9 @@
 """Targets: from a ``_target_`` in a configuration to an object.
 
 A specification is a plain dict: ``_target_`` names the class, ``about`` describes it, ``search``
-is what a search may choose (``space``), ``environment`` says which packages it needs to itself
-(``foreign``), every other key is an argument of its constructor.
+is what a search may choose (``space``), ``resources`` is what it needs of a cluster (``slurm``),
+``environment`` says which packages it needs to itself (``foreign``), every other key is an argument
+of its constructor.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-NO_ARGUMENTS = ("_target_", "about", "search", "environment")
+NO_ARGUMENTS = ("_target_", "about", "search", "resources", "environment")
 
 
 class TargetError(ValueError):

@@ -10,6 +10,7 @@ one database. The Store stays the truth: a tracker that fails says so once and t
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import logging
 import math
@@ -17,29 +18,49 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from .canonical import digest, dumps
 from .cells import Cell
+from .mounts import network_kind
 from .statuses import ENDED_WELL
 from .store import Store
 from .sweep import Progress
 
 KEY_TAG = "syntharena.key"
 KIND_TAG = "syntharena.kind"  # cell, stage or sweep
+HASH_TAG = "syntharena.sha256"  # of the record
 STAGES = {"tune": "tuning", "train": "fit", "sample": "sample", "evaluate": "evaluate"}
 SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./: ")
 TEXT_LIMIT = 500  # characters of a parameter or tag
 BATCH = {"metrics": 1000, "params": 100}  # what MLflow takes in one call
+SQLITE = "sqlite:///"
 
 
 def tracking_uri(uri: str | None, results: Path) -> str | None:
-    """Return where MLflow logs to; "none" is nowhere, None a database in the results folder."""
+    """Return where MLflow logs to; "none" is nowhere, None a database in the results folder.
+
+    Raises
+    ------
+    DatabaseError
+        If it is SQLite on a network file system, where its locks do not hold.
+    """
     if uri == "none":
         return None
-    return uri or f"sqlite:///{results / 'mlflow.db'}"
+    found = uri or f"sqlite:///{results / 'mlflow.db'}"
+    kind = found.startswith(SQLITE) and network_kind(Path(found.removeprefix(SQLITE)).absolute())
+    if kind:
+        raise DatabaseError(
+            f"SQLite must be on a disk of this machine, got {found!r} on a network file system "
+            f"({kind}); name a server or sqlite:////tmp/mlflow.db"
+        )
+    return found
+
+
+class DatabaseError(ValueError):
+    """MLflow's database cannot be where it was wanted."""
 
 
 class Tracker:
@@ -93,6 +114,7 @@ class Tracker:
 
     def _write(self, behind: list[Cell]) -> None:
         try:
+            self._journal.hold()
             log = _Log(self._uri, self._experiment, self._store)
             log.sweeps()
             for cell in behind:
@@ -104,6 +126,8 @@ class Tracker:
         except Exception as error:  # whatever MLflow, its database or its server raises
             first = " ".join(str(error).split())[:TEXT_LIMIT]
             self._warn(f"MLflow stopped ({first}); records are safe: syntharena mlflow rebuild")
+        finally:
+            self._journal.release()
 
     def _follow(self, log: _Log, cell: Cell, event: Mapping[str, Any]) -> None:
         key = cell.record_key
@@ -111,7 +135,7 @@ class Tracker:
             log.open(key, cell.summary(), event["started"])
         elif "event" in event:
             log.live(key, event["event"])
-        elif record := self._store.get(cell):
+        elif "done" in event and (record := self._store.get(cell)):
             log.record(record)
             self._journal.add(key)
 
@@ -121,8 +145,29 @@ class _Journal:
 
     def __init__(self, root: Path, uri: str, experiment: str) -> None:
         self._path = root / f"mlflow-{digest([uri, experiment])[:12]}.logged"
-        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        self._lock: int | None = None
+        if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
             self.clear()  # the database is lost, and what it held with it
+
+    def hold(self) -> bool:
+        """Say that this process writes to MLflow; False if another does.
+
+        File systems without locks let everyone write.
+        """
+        self._lock = os.open(self._path.with_suffix(".lock"), os.O_CREAT | os.O_WRONLY, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    def release(self) -> None:
+        """Let others write."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def clear(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -156,7 +201,9 @@ class _Log:
         return self._client.create_experiment(name, artifact_location=place)
 
     def open(self, key: str, summary: Mapping[str, Any], started: float) -> None:
-        """Begin the parent run of a cell."""
+        """Begin the parent run of a cell; one that is started again goes on in its run."""
+        if key in self._open:
+            return
         names = summary["names"]
         tags = {KEY_TAG: key, KIND_TAG: "cell", "syntharena.cell_key": summary["cell_key"]}
         tags |= {f"syntharena.{role}": str(name)[:TEXT_LIMIT] for role, name in names.items()}
@@ -195,8 +242,7 @@ class _Log:
     def record(self, record: Mapping[str, Any]) -> None:
         """Write all of a record, into the open runs of its cell or into new ones."""
         key = record["key"]
-        if key not in self._open:
-            self.open(key, record, record["started"])
+        self.open(key, record, record["started"])
         runs = self._open.pop(key)
         self._stages(runs, record)
         if (found := record.get("tuning")) is not None:
@@ -257,6 +303,25 @@ class _Log:
             )
             values, texts, marks = values[BATCH["metrics"] :], texts[BATCH["params"] :], []
 
+    def known(self) -> tuple[set[str], dict[str, list[str]]]:
+        """Return the hashes of the records that are here, and the unfinished runs by record key."""
+        hashes: set[str] = set()
+        unfinished: dict[str, list[str]] = {}
+        for run in _runs(self._client, self._id, f"tags.`{KIND_TAG}` = 'cell'"):
+            if HASH_TAG in run.data.tags:
+                hashes.add(run.data.tags[HASH_TAG])
+            else:
+                unfinished.setdefault(run.data.tags[KEY_TAG], []).append(run.info.run_id)
+        return hashes, unfinished
+
+    def delete(self, runs: Iterable[str]) -> None:
+        """Delete runs with their stages."""
+        for run in runs:
+            stages = _runs(self._client, self._id, f"tags.`mlflow.parentRunId` = '{run}'")
+            for stage in list(stages):
+                self._client.delete_run(stage.info.run_id)
+            self._client.delete_run(run)
+
     def sweeps(self) -> None:
         """Write what the Store's sweeps expect, for a leaderboard compiled from MLflow."""
         expected = list(self._store.expected())
@@ -271,13 +336,40 @@ class _Log:
             self._client.set_terminated(run.info.run_id)
 
 
+def sync(store: Store, uri: str, experiment: str) -> int:
+    """Add the records that an experiment lacks and return how many there were.
+
+    Runs that a process left half written take no record twice: they are deleted.
+
+    Raises
+    ------
+    ValueError
+        If a sweep of this Store is writing to MLflow now.
+    """
+    journal = _Journal(store.root, uri, experiment)
+    if not journal.hold():
+        raise ValueError("a sweep is writing to MLflow now; sync when it has ended")
+    log = _Log(uri, experiment, store)
+    log.sweeps()
+    known, unfinished = log.known()
+    added = 0
+    for record in store.records():
+        if record["sha256"] not in known:
+            log.delete(unfinished.get(record["key"], ()))
+            log.record(record)
+            added += 1
+        journal.add(record["key"])
+    journal.release()
+    return added
+
+
 def rebuild(store: Store, uri: str, experiment: str) -> int:
     """Make the experiment again from the Store and return how many records it holds.
 
     A local database is made anew; on a server the experiment's runs are deleted first.
     """
-    database = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///"):
+    database = Path(uri.removeprefix(SQLITE))
+    if uri.startswith(SQLITE):
         for suffix in ("", "-wal", "-shm", "-journal"):
             database.with_name(database.name + suffix).unlink(missing_ok=True)
     journal = _Journal(store.root, uri, experiment)
@@ -301,7 +393,7 @@ def read(uri: str, experiment: str) -> tuple[list[dict[str, Any]], list[dict[str
     ValueError
         If there is no such experiment.
     """
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
         raise ValueError(f"--from-mlflow must name an MLflow store, got {uri!r}")
     client = _client(uri)
     found = client.get_experiment_by_name(experiment)
@@ -351,6 +443,7 @@ def _client(uri: str) -> Any:
 def _outcome_tags(record: Mapping[str, Any]) -> dict[str, Any]:
     environment = record["environment"]
     return {
+        HASH_TAG: record["sha256"],
         "syntharena.status": record["status"],
         "syntharena.reason": record["reason"],
         "syntharena.git": environment["git"],

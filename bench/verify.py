@@ -26,8 +26,9 @@ TOLERANCE = 1e-6  # of a metric, where instruction sets or versions differ
 class Verdict:
     """What executing a cell again showed.
 
-    ``status`` is "identical", "within tolerance" (on other software or hardware than the record's)
-    or "different"; ``differences`` names everything that differs.
+    ``status`` is "identical", "within tolerance" (on other software or hardware than the record's,
+    or alone where the record's fit was one of a batch) or "different"; ``differences`` names
+    everything that differs.
     """
 
     key: str
@@ -150,6 +151,9 @@ def compare(record: Mapping[str, Any], again: Mapping[str, Any]) -> Verdict:
     if not found:
         return Verdict(record["key"], "identical", ())
     moved = record["environment"] != again["environment"]
+    if (count := record.get("together")) is not None:  # sums in another order, as elsewhere
+        moved = True
+        found.append(f"together: its generator was fitted in a batch of {count}, and here alone")
     close = moved and record["status"] == again["status"] and worst <= TOLERANCE
     return Verdict(record["key"], "within tolerance" if close else "different", tuple(found))
 

@@ -1,32 +1,24 @@
-"""Workers: processes that hold the libraries and the data, and fork one cell at a time.
+"""Workers: they hold the data, run one cell at a time, and write its record.
 
-One *nursery* imports the heavy libraries once and forks the workers, so a cell costs a fork and not
-a Python start-up. A worker loads a dataset and its split once, runs each cell in a child of its own
-(``process``), and writes the record: the child cannot, since it may die at any instant.
-
-Neither the nursery nor a worker ever starts a thread, so forking is safe.
+A worker loads a dataset and its split once and runs each cell in a child of its own (``process``),
+which cannot write the record itself, since it may die at any instant. Workers are forked from a
+process that holds the libraries (``nursery``).
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
-import importlib
-import json
-import os
-import select
 import signal
-import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import datasets, environment, process, targets
+from . import datasets, environment, packs, process, targets
 from .answers import OUTCOME
 from .cells import Cell, table_identity
-from .foreign import making, servers
+from .foreign import making
 from .foreign.spec import Environment
 from .seeds import stream
 from .stages import CellEnd, Stages
@@ -36,7 +28,7 @@ from .store import Store
 REASON_CHARACTERS = 500
 SEARCH_LOOKS = 3  # at the memory of a search: a trial that swells ends before its cell does
 KEPT_TABLES = 2  # datasets and splits a worker holds at once
-PRELOAD = ("pyarrow.parquet", "traceback")  # what every cell needs, beside what its parts declare
+KILL_PATIENCE = 2.0  # seconds: whoever kills a cell from outside may be about to stop all of it
 
 
 class Worker:
@@ -64,6 +56,40 @@ class Worker:
         self._cache_dir = cache_dir
         self._cpus = cpus
         self._held: dict[tuple[str, ...], Any] = {}
+
+    def fit_together(
+        self, pack: Sequence[Cell], on_message=lambda message: None, stopped=lambda: ""
+    ) -> None:
+        """Fit the generators of a pack as one batch, for ``run`` to find them.
+
+        If that fails, its log is kept, and each cell fits by itself and says what is wrong with it.
+        """
+        try:
+            task = self._joint_task(pack)
+        except Exception:
+            return
+        limits = packs.limits(pack, self._cpus)
+        outcome = process.run(
+            task, limits, on_message=on_message, cancelled=lambda: bool(stopped())
+        )
+        if (outcome.ended, outcome.exit_code) != ("exit", 0) and outcome.log:
+            self.store.put_log(pack[0].record_key, outcome.log)
+
+    def _joint_task(self, pack: Sequence[Cell]):
+        scenario = targets.build(pack[0].scenario, ("parts", "run"))
+        dataset = self._dataset(pack[0].dataset)
+
+        def task(report: process.Report) -> None:
+            reports = [report, *[lambda **message: None] * (len(pack) - 1)]  # the first speaks
+            packs.fit(
+                [
+                    Stages(cell, dataset.schema, self.store, own)
+                    for cell, own in zip(pack, reports, strict=True)
+                ],
+                [scenario.parts(dataset, stream(cell.seeds["split"], "split")) for cell in pack],
+            )
+
+        return task
 
     def run(self, cell: Cell, on_message=lambda message: None, stopped=lambda: "") -> dict | None:
         """Run one cell and write its record.
@@ -104,6 +130,8 @@ class Worker:
         else:
             with self.store.claim(cell.record_key):
                 outcome = process.run(task, limits, on_message=on_message, cancelled=cancelled)
+                if _is_killed_from_outside(outcome) and _becomes_true(cancelled, KILL_PATIENCE):
+                    outcome.ended = "cancelled"
             if stop == "gone":
                 return None
             end = _end(outcome, cell)
@@ -151,7 +179,7 @@ class Worker:
             for old in same[: max(0, len(same) - KEPT_TABLES + 1)]:
                 del self._held[old]
             self._held[key] = make()
-            _freeze()
+            freeze()
         return self._held[key]
 
 
@@ -177,7 +205,7 @@ def make_record(
         **end,
         "synthetic": result.get("synthetic"),
         "privacy": result.get("privacy"),
-        **{part: result[part] for part in ("audit", "tuning") if part in result},
+        **{part: result[part] for part in ("audit", "tuning", "together") if part in result},
         **{kind: result.get(kind, {}) for kind in OUTCOME},
         "cost": result.get("cost", {}) | {"tree_peak_rss_mib": outcome.peak_rss_mib},
         "environment": environment.describe() | {"threads": cell.limits["threads"]},
@@ -232,6 +260,17 @@ def _end(outcome: process.Outcome, cell: Cell) -> dict[str, Any]:
     return {"status": status, "reason": reason, "stage": stage}
 
 
+def _is_killed_from_outside(outcome: process.Outcome) -> bool:
+    return outcome.ended == "exit" and -outcome.exit_code in (signal.SIGTERM, signal.SIGKILL)
+
+
+def _becomes_true(question: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (answer := question()) and time.monotonic() < deadline:
+        time.sleep(process.POLL_SECONDS)
+    return answer
+
+
 def _exit(code: int) -> str:
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}"
@@ -242,91 +281,7 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:REASON_CHARACTERS]
 
 
-# The nursery and its workers as processes
-
-
-def nursery() -> None:
-    """Import the libraries, then fork a worker for every socket that the launcher sends.
-
-    Standard input is a socket: its first line holds the settings, then descriptors arrive.
-    """
-    channel = socket.socket(fileno=0)
-    settings = json.loads(channel.makefile("rb", buffering=0).readline())
-    for module in (*PRELOAD, *settings["preload"]):
-        with contextlib.suppress(ImportError):  # a cell that needs it says so in its record
-            importlib.import_module(module)
-    environment.describe()
-    _freeze()
-    servers.start(settings.get("foreign", ()))
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, 4096, 1)
-        if not message:
-            break
-        if os.fork() == 0:
-            channel.close()
-            _serve(socket.socket(fileno=descriptors[0]), settings, json.loads(message))
-            os._exit(0)
-        os.close(descriptors[0])
-    servers.leave()
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.wait()
-
-
-def _freeze() -> None:
+def freeze() -> None:
     """Keep the collector of forked children off what is here now, or it copies every page of it."""
     gc.collect()
     gc.freeze()
-
-
-def _serve(channel: socket.socket, settings: Mapping[str, Any], slot: Mapping[str, Any]) -> None:
-    """Run the cells that the launcher sends until it closes the socket."""
-    data_dir = settings["data_dir"]
-    worker = Worker(
-        Store(settings["results"]),
-        Path(data_dir) if data_dir else None,
-        Path(settings["cache_dir"]),
-        tuple(slot["cpus"]) if slot["cpus"] else None,
-    )
-
-    def send(message: Mapping[str, Any]) -> None:
-        channel.sendall(json.dumps(message).encode() + b"\n")
-
-    def stopped() -> str:
-        if not select.select([channel], [], [], 0)[0]:
-            return ""
-        return "stop" if channel.recv(1, socket.MSG_PEEK) else "gone"
-
-    def on_message(message: Mapping[str, Any]) -> None:
-        if "result" not in message:
-            send({"event": message})
-
-    try:
-        for line in filter(None, _lines(channel)):  # an empty line stops a cell that has ended
-            record = worker.run(Cell.from_dict(json.loads(line)), on_message, stopped)
-            if record is None:
-                return
-            send({"done": {"status": record["status"], "reason": record["reason"]}})
-    except (BrokenPipeError, ConnectionResetError):
-        process.kill_descendants()
-    except OSError as error:
-        send({"broken": f"{error.strerror}: {error.filename}"})
-
-
-def _lines(channel: socket.socket) -> Iterator[bytes]:
-    """Yield the lines of a socket; unread bytes stay in it, where ``stopped`` can see them."""
-    pending = b""
-    while True:
-        line, found, rest = pending.partition(b"\n")
-        if found:
-            pending = rest
-            yield line
-        else:
-            received = channel.recv(1 << 16)
-            if not received:
-                return
-            pending += received
-
-
-if __name__ == "__main__":
-    nursery()

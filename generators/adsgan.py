@@ -21,15 +21,17 @@ measure of identifiability (evaluator ``identifiability``). Choices where the pa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, draw_in_passes
-from .networks.training import Network, device_of, initialised, seeded
+from .networks.network import Network
+from .networks.start import Course, Start
+from .networks.training import device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import Blocks, chunks
 from .views.mixed import Mixed
@@ -37,8 +39,11 @@ from .views.scales import Range, Ranks
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+    from torch.nn import Module
 
-    from .networks.gan import Adversaries
+    from .networks.critic import Critic
+    from .networks.room import Room
+    from .networks.seeds import Seeds
 
 SCALES: dict[str, type[Ranks | Range]] = {"ranks": Ranks, "range": Range}
 PENALTY = 10.0  # weight of the critic's gradients
@@ -98,10 +103,29 @@ class AdsGan(Network):
         self.average = average
         self.device = device
 
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Train generator and critic in turn."""
+    def _begin(self, train: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> Start:
+        """Scale rows, and build generator and critic."""
+        self._check()
+        check_rows(train)
+        self.mixed_ = Mixed.of(train, schema)
+        numbers, codes = self.mixed_.split(train)
+        self.scale_ = SCALES[self.scale].of(numbers)
+        scaled = self.scale_.scaled(numbers)
+        self.codes_ = codes.astype(np.int32)
+        self.scaled_ = np.nan_to_num(scaled, nan=MIDDLE).astype(np.float32)
+        device = device_of(self.device)
+        draws = seeded(rng, device)
+        rows, blocks = self._tensors(device), Blocks(tuple(self.mixed_.sizes), device)
+        networks = self._networks(blocks, rng)
+        return Start(
+            {name: network.to(device) for name, network in networks.items()},
+            rows,
+            draws,
+            alike=self.mixed_.numeric,
+            blocks=blocks,
+        )
+
+    def _check(self) -> None:
         for name in ("steps", "batch", "hidden", "noise"):
             check_at_least(name, getattr(self, name), 1)
         if not self.identifiability >= 0:
@@ -110,52 +134,6 @@ class AdsGan(Network):
             )
         if self.scale not in SCALES:
             raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}")
-        check_rows(train)
-        self.mixed_ = Mixed.of(train, schema)
-        numbers, codes = self.mixed_.split(train)
-        self.scale_ = SCALES[self.scale].of(numbers)
-        scaled = self.scale_.scaled(numbers)
-        self.codes_ = codes.astype(np.int32)
-        self.scaled_ = np.nan_to_num(scaled, nan=MIDDLE).astype(np.float32)
-        self._train(rng)
-        return self
-
-    def _train(self, rng: np.random.Generator) -> None:
-        """Train on the rows."""
-        import torch
-
-        from .networks.gan import unit_rows
-
-        device = device_of(self.device)
-        draws = seeded(rng, device)
-        blocks = Blocks(tuple(self.mixed_.sizes), device)
-        codes, scaled = self._tensors(device)
-        weights = torch.from_numpy(distance_weights(self.mixed_)).to(device)
-        pair = self._adversaries(len(weights), device, rng)
-
-        def made(batches: int) -> tuple[Tensor, Tensor]:
-            """Draw training rows, and make rows of them."""
-            n = batches * self.batch
-            rows = torch.randint(len(codes), (n,), generator=draws, device=device)
-            real = torch.cat([blocks.rows(codes[rows].long()), scaled[rows]], dim=1)
-            noise = torch.rand(n, self.noise, generator=draws, device=device) * 2 - 1
-            return real, unit_rows(blocks, pair.generator(torch.cat([noise, real], dim=1)))
-
-        def step(number: int) -> dict[str, Tensor]:
-            with torch.no_grad():
-                rows = zip(*(part.split(self.batch) for part in made(CRITIC_STEPS)), strict=True)
-            for real, fake in rows:
-                drawn = pair.critic.noise(self.batch, draws)
-                critic_loss = pair.critic.loss(real, fake, None, drawn, PENALTY)
-                pair.teach_critic(critic_loss)
-            real, fake = made(1)
-            apart = ((fake - real).square() @ weights).mean().add(TINY).sqrt()
-            scores = pair.critic.scores(pair.critic.enter(fake), [])
-            pair.teach_generator(-scores.mean() - self.identifiability * apart)
-            return {"critic": critic_loss, "distance": apart}
-
-        parts = {**pair.parts, "draws": draws}
-        self._learn(step, self.steps, parts, pair.learned)
 
     def _tensors(self, device: str) -> tuple[Tensor, Tensor]:
         """Return the places and the scaled numbers of the training rows."""
@@ -167,27 +145,88 @@ class AdsGan(Network):
             torch.from_numpy(self.scaled_).to(device),
         )
 
-    def _adversaries(self, width: int, device: str, rng: np.random.Generator) -> Adversaries:
+    def _networks(self, blocks: Blocks, rng: np.random.Generator) -> dict[str, Any]:
         """Build generator and critic."""
         from .networks.critic import Critic
-        from .networks.gan import Adversaries, tanh_layers, xavier
+        from .networks.gan import TanhLayers, xavier
 
-        sizes = [self.noise + width, *[self.hidden] * 3, width]
+        numbers, hidden = len(self.mixed_.numeric), [self.hidden] * 3
+        width = blocks.width + numbers
         generator, critic = initialised(
             lambda: (
-                xavier(tanh_layers(sizes)),
-                xavier(Critic(width, [self.hidden] * 2, slope=0.0)),
+                xavier(TanhLayers(self.noise, hidden, width, numbers=numbers)),
+                xavier(Critic(width, hidden[:2], numbers=numbers, slope=0.0)),
             ),
             rng,
         )
-        return Adversaries(
-            generator,
-            critic,
+        return {"generator": generator, "critic": critic}
+
+    def _widened(self, start: Start, room: Room) -> Start:
+        places, scaled = start.held
+        held = room.places(places), scaled
+        return start.widened(room, lambda rng: self._networks(room.wide, rng), held)
+
+    def _course(self, seeds: Seeds) -> Course:
+        import torch
+
+        from .networks.critic import Critic
+        from .networks.gan import Adversaries, real_rows, unit_rows
+
+        blocks, numbers = seeds.first.blocks, len(self.mixed_.numeric)
+        weights = torch.from_numpy(distance_weights(blocks.sizes, numbers)).to(blocks.device)
+        pair = Adversaries(
+            **seeds.networks,
             learning_rate=self.learning_rate,
             betas=BETAS,
             average=self.average,
-            device=device,
         )
+
+        def made(
+            generator: Module, places: Tensor, scaled: Tensor, rows: Tensor, uniform: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            """Return training rows, and rows made of them."""
+            real = real_rows(blocks, places, scaled, rows)
+            return real, unit_rows(blocks, generator(torch.cat([uniform * 2 - 1, real], dim=1)))
+
+        def judged(critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+            """Return the scores' mean, and how far rows are from those they are made of."""
+            apart = ((fake - real).square() @ weights).mean().add(TINY).sqrt()
+            return critic.scores(critic.enter(fake), []).mean(), apart
+
+        def step(number: int) -> dict[str, Tensor]:
+            several, for_critic, one = seeds.drawn(self._draw)
+            with torch.no_grad():
+                rows = seeds.each(made, pair.generator, *seeds.held, *several)
+                rows = zip(*(part.split(self.batch, dim=-2) for part in rows), strict=True)
+            for (real, fake), noise in zip(rows, for_critic, strict=True):
+                critic_loss = seeds.each(Critic.loss, pair.critic, real, fake, None, noise, PENALTY)
+                pair.teach_critic(critic_loss)
+            real, fake = seeds.each(made, pair.generator, *seeds.held, *one)
+            score, apart = seeds.each(judged, pair.critic, real, fake)
+            pair.teach_generator(-score - self.identifiability * apart)
+            return {"critic": critic_loss, "distance": apart}
+
+        return Course(
+            step,
+            self.steps,
+            pair.parts,
+            lambda seed: {name: seeds.own(net, seed) for name, net in pair.learned().items()},
+        )
+
+    def _draw(self, start: Start) -> tuple[Any, ...]:
+        """Draw training rows and noise: for all critic's steps, for each, for the generator's."""
+        import torch
+
+        draws, critic, rows = start.draws, start.networks["critic"], len(start.held[0])
+
+        def made_of(batches: int) -> tuple[Tensor, Tensor]:
+            n = batches * self.batch
+            chosen = torch.randint(rows, (n,), generator=draws, device=draws.device)
+            return chosen, torch.rand(n, self.noise, generator=draws, device=draws.device)
+
+        several = made_of(CRITIC_STEPS)
+        for_critic = [critic.noise(self.batch, draws) for _ in range(CRITIC_STEPS)]
+        return several, for_critic, made_of(1)
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None
@@ -218,15 +257,15 @@ class AdsGan(Network):
         return self.mixed_.table(unscaled, places.numpy() - blocks.starts)
 
 
-def distance_weights(mixed: Mixed) -> np.ndarray:
+def distance_weights(sizes: Sequence[int], numbers: int) -> np.ndarray:
     """Return the weight of each squared difference between rows of blocks and numbers.
 
     Returns
     -------
-    ndarray of float32, shape (sum of mixed.sizes + numeric,)
+    ndarray of float32, shape (sum of sizes + numbers,)
         Equal for all columns, halved in a block, where two categories differ twice; numbers that
         differ by their range and categories that differ add 1 if all do.
     """
-    parts = len(mixed.sizes) + len(mixed.numeric)
-    blocks = np.full(sum(mixed.sizes), 0.5 / parts)
-    return np.append(blocks, np.full(len(mixed.numeric), 1 / parts)).astype(np.float32)
+    parts = len(sizes) + numbers
+    blocks = np.full(sum(sizes), 0.5 / parts)
+    return np.append(blocks, np.full(numbers, 1 / parts)).astype(np.float32)

@@ -24,27 +24,30 @@ batches, halving of the learning rate. Deviations:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, fixed_columns
 from .networks.learning import steps_of
-from .networks.training import Batches, Network, device_of, initialised, seeded
+from .networks.network import Network
+from .networks.start import Course, Start
+from .networks.training import Batches, device_of, initialised, seeded
 from .views.subcolumns import UNKNOWN, SubColumns
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from .networks.anyorder import AnyOrder
+    from .networks.seeds import Seeds
 
 HELD = 10  # one row in ten stops the training
 STOPS, SLOWS = 4, 2  # epochs without a better loss that end the training, or slow it
 ORDERS = 16  # in which the rows that stop the training are seen, at least
 CHUNK = 2048  # rows drawn in one order
+DECAY = 0.01  # of all weights, as in AdamW by default
 BATCHES, SMALLEST, LARGEST = 64, 8, 2048  # batches of an epoch at least, rows of a batch
 
 
@@ -91,12 +94,8 @@ class Autoregressive(Network):
         self.learning_rate = learning_rate
         self.device = device
 
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Train until held-out rows are not predicted better."""
-        import torch
-
+    def _begin(self, train: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> Start | None:
+        """Cut columns, and build the network unless no sub-column varies."""
         self._check(train)
         self.device_ = device_of(self.device)
         self.sub_columns_ = SubColumns.of(train, schema, self.base, self.digits)
@@ -104,11 +103,10 @@ class Autoregressive(Network):
         varied = np.flatnonzero(sizes > 1)
         self.varied_ = varied[np.argsort(sizes[varied], kind="stable")]
         self.networks_ = {}
-        if len(self.varied_):
-            codes = self.sub_columns_.codes({name: train[name] for name in schema.names})
-            codes = codes[:, self.varied_]
-            self._train(torch.from_numpy(codes), rng)
-        return self
+        if not len(self.varied_):
+            return None
+        codes = self.sub_columns_.codes({name: train[name] for name in schema.names})
+        return self._ready(codes[:, self.varied_], rng)
 
     def _check(self, train: pd.DataFrame) -> None:
         for name, least in {"epochs": 1, "base": 2, "digits": 1}.items():
@@ -122,56 +120,76 @@ class Autoregressive(Network):
             raise ValueError(f"learning_rate must be > 0, got {self.learning_rate!r}")
         check_rows(train)
 
-    def _train(self, codes: Tensor, rng: np.random.Generator) -> None:
+    def _ready(self, codes: np.ndarray, rng: np.random.Generator) -> Start:
+        """Build the network, and hold out some of the rows."""
         import torch
 
         from .networks.anyorder import AnyOrder
-        from .networks.patience import Patience
 
         sizes = self.sub_columns_.sizes[self.varied_].tolist()
         owners = self.owners_ = self.sub_columns_.owners[self.varied_]
-        columns = len(self.sub_columns_.coders)
         ordered = self.sub_columns_.ordered[self.varied_]
         network = initialised(lambda: AnyOrder(sizes, owners, self.varied_, ordered), rng)
         network = network.to(self.device_)
-        codes = codes[torch.from_numpy(rng.permutation(len(codes)))].to(self.device_)
-        held = len(codes) // HELD
-        learned, looked = codes[held:], codes[:held] if held else codes
+        rows = torch.from_numpy(codes[rng.permutation(len(codes))]).to(self.device_)
+        held = len(rows) // HELD
+        learned, looked = rows[held:], rows[:held] if held else rows
         draws = seeded(rng, self.device_)
         weights = sum(weight.numel() for weight in network.parameters())
-        batches = Batches(len(learned), self.batch or rows_of_a_batch(len(learned), weights), draws)
+        size = self.batch or rows_of_a_batch(len(learned), weights)
+        batches = Batches(len(learned), size, draws)
+        looks = _looks(network, looked, batches.size, len(self.sub_columns_.coders), rng)
+        layout = *sizes, *owners.tolist(), *self.varied_.tolist()
+        return Start(
+            {"any order": network},
+            (learned, looks),
+            draws,
+            {"rows": batches},
+            alike=(layout, len(looked), batches.per_pass),
+        )
+
+    def _course(self, seeds: Seeds) -> Course:
+        import torch
+
+        from .networks.paced import Paced, set_gradients
+        from .networks.patience import Patience
+
+        network, batches = seeds.networks["any order"], seeds.first.batches["rows"]
+        learned, looks = seeds.held
+        looked = sum(rows.shape[-2] for rows, _ in looks)
+        columns = len(self.sub_columns_.coders)
         total = steps_of(self.steps, self.epochs, batches.per_pass)
         look_after = min(batches.per_pass, total)
         rate = self.learning_rate * (batches.size / 32) ** 0.5
-        adam = torch.optim.AdamW(network.parameters(), lr=rate, fused=True)
-        patience = Patience(network, adam, STOPS, SLOWS)
-        looks = _looks(network, looked, batches.size, columns, rng)
+        adam = Paced(network, decay=DECAY, apart=seeds.count > 1)
+        patience = Patience(network, rate, stops=STOPS, slows=SLOWS, seeds=seeds.count)
+
+        def draw(start: Start) -> tuple[Tensor, ...]:
+            rows, draws = start.batches["rows"].draw(), start.draws
+            noise = torch.rand(len(rows), network.inputs, generator=draws, device=draws.device)
+            return rows, noise, torch.rand(columns, generator=draws, device=draws.device)
+
+        def loss_of(
+            network: AnyOrder, learned: Tensor, rows: Tensor, noise: Tensor, ranks: Tensor
+        ) -> Tensor:
+            kept = (noise >= self.dropout) / (1 - self.dropout)
+            return network(learned[rows], network.earlier(ranks), kept).sum(1).mean()
 
         def step(number: int) -> dict[str, Tensor]:
-            rows = learned[batches.draw()]
-            noise = torch.rand(len(rows), network.inputs, generator=draws, device=rows.device)
-            kept = (noise >= self.dropout) / (1 - self.dropout)
-            ranks = torch.rand(columns, generator=draws, device=rows.device)
-            loss = network(rows, network.earlier(ranks), kept).sum(1).mean()
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
+            loss = seeds.each(loss_of, network, learned, *seeds.drawn(draw))
+            set_gradients(loss, adam.weights)
+            adam.step(patience.rates)
             if (number + 1) % look_after == 0:
-                patience.look(_loss(network, looks))
+                with torch.no_grad():
+                    sums = seeds.each(_sum_of_losses, network, looks).reshape(-1).tolist()
+                patience.look([missed / looked for missed in sums])
             return {"loss": loss}
 
-        parts = {
-            "network": network,
-            "adam": adam,
-            "draws": draws,
-            "batches": batches,
-            "patience": patience,
-        }
-        self._learn(
+        return Course(
             step,
             total,
-            parts,
-            lambda: {"any order": patience.best},
+            {"network": network, "adam": adam, "patience": patience},
+            lambda seed: {"any order": seeds.own(patience.best(seed), seed)},
             until=lambda: patience.ended,
         )
 
@@ -249,10 +267,8 @@ def _looks(
     return [(rows, network.earlier(r)) for rows, r in zip(codes.split(size), ranks, strict=True)]
 
 
-def _loss(network: AnyOrder, looks: list[tuple[Tensor, Tensor]]) -> float:
-    """Return the mean loss of a row."""
+def _sum_of_losses(network: AnyOrder, looks: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return the sum over rows of their losses."""
     import torch
 
-    with torch.no_grad():
-        losses = [network(rows, earlier).sum() for rows, earlier in looks]
-        return float(torch.stack(losses).sum()) / sum(len(rows) for rows, _ in looks)
+    return torch.stack([network(rows, earlier).sum() for rows, earlier in looks]).sum()

@@ -17,23 +17,27 @@ ten rows, trained as in WGAN-GP. Choices where the paper leaves one, and deviati
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, column_values, fixed_columns
-from .networks.training import Network, device_of, initialised, seeded
+from .networks.network import Network
+from .networks.start import Course, Start
+from .networks.training import device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import chunks
 from .views.modes import ModeRows
 
 if TYPE_CHECKING:
-    from torch import Generator
+    from torch import Generator, Tensor
 
-    from .networks.gan import Adversaries
+    from .networks.room import Room
+    from .networks.seeds import Seeds
+    from .views.blocks import Blocks
 
 TEMPERATURE = 0.2  # of the Gumbel softmax
 PENALTY = 10.0  # weight of the critic's gradients
@@ -106,10 +110,47 @@ class Ctgan(Network):
         self.average = average
         self.device = device
 
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Train generator and critic in turn."""
+    def _begin(self, train: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> Start:
+        """Encode rows, sort them by what is asked for, and build generator and critic."""
+        from .networks.asking import Asking
+
+        self._check()
+        self.rows_ = ModeRows.of(train, schema, self.modes, self.threshold)
+        places, offsets = self.rows_.encode(train, rng)
+        device = device_of(self.device)
+        draws, blocks = seeded(rng, device), self.rows_.blocks(device)
+        networks = self._networks(blocks, offsets.shape[1], rng)
+        held = self._held(blocks, places.to(device), offsets.to(device))
+        self.asking_ = None
+        if held[-1] is not None:
+            counts = held[-1].counts.double().cpu()
+            self.asking_ = Asking.of(counts, self.rows_.discrete_blocks())
+            self.counts_ = counts.numpy()
+        return Start(
+            {name: network.to(device) for name, network in networks.items()},
+            held,
+            draws,
+            alike=(offsets.shape[1], len(self.rows_.discrete), self._total(len(places))),
+            blocks=blocks,
+        )
+
+    def _held(self, blocks: Blocks, places: Tensor, offsets: Tensor) -> tuple[Any, ...]:
+        """Return encoded rows, and how to ask for discrete places and find rows with them."""
+        import torch
+
+        from .networks.asking import Asking, Rows
+
+        asked = self._asked(blocks)
+        if not asked.sizes:
+            return places, offsets, None, None
+        having = Rows.of(places[:, : len(asked.sizes)], asked)
+        return places, offsets, Asking.of(torch.log1p(having.counts.double()), asked), having
+
+    def _asked(self, blocks: Blocks) -> Blocks:
+        """Return the blocks of discrete columns, which come first."""
+        return replace(blocks, sizes=blocks.sizes[: len(self.rows_.discrete)])
+
+    def _check(self) -> None:
         for name in ("epochs", "least_steps", "batch", "pack", "hidden", "noise"):
             check_at_least(name, getattr(self, name), 1)
         if self.most_steps is not None:
@@ -119,85 +160,91 @@ class Ctgan(Network):
                 f"batch must be a multiple of pack, got {self.batch} and {self.pack}; "
                 f"set batch to {self.pack * max(self.batch // self.pack, 1)}"
             )
-        self.rows_ = ModeRows.of(train, schema, self.modes, self.threshold)
-        places, offsets = self.rows_.encode(train, rng)
-        self._train(places, offsets, rng)
-        return self
 
-    def _train(self, places: Any, offsets: Any, rng: np.random.Generator) -> None:
-        """Train on encoded rows."""
-        import torch
+    def _total(self, rows: int) -> int:
+        """Return how many steps a table of so many rows takes."""
+        wanted = max(self.epochs * max(rows // self.batch, 1), self.least_steps)
+        return min(wanted, self.most_steps or wanted)
 
-        from .networks.asking import Asking, Rows
-        from .networks.gan import activated, gumbel, misses
-
-        device = device_of(self.device)
-        draws = seeded(rng, device)
-        blocks, asked_blocks = self.rows_.blocks(device), self.rows_.discrete_blocks(device)
-        places, offsets = places.to(device), offsets.to(device)
-        pair = self._adversaries(blocks.width + offsets.shape[1], asked_blocks.width, rng)
-        self.asking_ = asking = None
-        if asked_blocks.width:
-            having = Rows(places[:, : len(asked_blocks.sizes)], asked_blocks)
-            asking = Asking(torch.log1p(having.counts.double()), asked_blocks)
-            counts = having.counts.double().cpu()
-            self.asking_ = Asking(counts, self.rows_.discrete_blocks())
-            self.counts_ = counts.numpy()
-
-        def real_rows() -> tuple[Any, Any]:
-            """Draw what is asked for, if anything, and training rows that have it."""
-            if asking is None:
-                rows = torch.randint(len(places), (self.batch,), generator=draws, device=device)
-                asked = None
-            else:
-                asked = asking.draw(self.batch, draws)
-                rows = having.draw(asked, draws)
-            return torch.cat([blocks.rows(places[rows].long()), offsets[rows]], dim=1), asked
-
-        def step(number: int) -> dict[str, Any]:
-            real, asked = real_rows()
-            noise = torch.randn(self.batch, self.noise, generator=draws, device=device)
-            outputs = pair.generator(noise, asked)
-            jitter = gumbel(self.batch, blocks.width, draws)
-            fake = activated(blocks, outputs, jitter, TEMPERATURE)
-            packs = self.batch // self.pack
-            drawn = pair.critic.noise(packs, draws)
-            critic_loss = pair.critic.loss(real, fake.detach(), asked, drawn, PENALTY)
-            pair.teach_critic(critic_loss)
-            kept = pair.critic.kept(packs, draws)
-            loss = -pair.critic.scores(pair.critic.enter(fake, asked), kept).mean()
-            if asked is not None:
-                loss = loss + misses(blocks, outputs[:, : blocks.width], asked).mean()
-            pair.teach_generator(loss)
-            return {"critic": critic_loss, "generator": loss}
-
-        wanted = max(self.epochs * max(len(places) // self.batch, 1), self.least_steps)
-        total = min(wanted, self.most_steps or wanted)
-        parts = {**pair.parts, "draws": draws}
-        self._learn(step, total, parts, pair.learned)
-
-    def _adversaries(self, width: int, asks: int, rng: np.random.Generator) -> Adversaries:
+    def _networks(self, blocks: Blocks, offsets: int, rng: np.random.Generator) -> dict[str, Any]:
         """Build generator and critic."""
         from .networks.critic import Critic
-        from .networks.gan import Adversaries, ResidualGenerator
+        from .networks.gan import ResidualGenerator
 
-        hidden = [self.hidden] * 2
+        hidden, width, asks = [self.hidden] * 2, blocks.width + offsets, self._asked(blocks).width
+        layout = {"numbers": offsets, "asked_blocks": len(self.rows_.discrete)}
         generator, critic = initialised(
             lambda: (
-                ResidualGenerator(self.noise, asks, hidden, width),
-                Critic(width, hidden, asked=asks, pack=self.pack, dropout=DROPOUT),
+                ResidualGenerator(self.noise, asks, hidden, width, **layout),
+                Critic(width, hidden, asked=asks, pack=self.pack, dropout=DROPOUT, **layout),
             ),
             rng,
         )
-        return Adversaries(
-            generator,
-            critic,
+        return {"generator": generator, "critic": critic}
+
+    def _widened(self, start: Start, room: Room) -> Start:
+        places, offsets, *_ = start.held
+        held = self._held(room.wide, room.places(places), offsets)
+        width = offsets.shape[1]
+        return start.widened(room, lambda rng: self._networks(room.wide, width, rng), held)
+
+    def _course(self, seeds: Seeds) -> Course:
+        from .networks.asking import found
+        from .networks.critic import Critic
+        from .networks.gan import Adversaries, generated, misled, real_rows
+
+        places, offsets, asking, having = seeds.held
+        blocks = seeds.first.blocks
+        pair = Adversaries(
+            **seeds.networks,
             learning_rate=self.learning_rate,
             betas=BETAS,
             decay=DECAY,
             average=self.average,
-            device=device_of(self.device),
         )
+
+        def step(number: int) -> dict[str, Tensor]:
+            chosen, noise, jitter, for_critic, uniforms = seeds.drawn(self._draw)
+            asked, rows = None, chosen
+            if asking is not None:
+                asked, rows = seeds.each(found, asking, having, *chosen)
+            real = seeds.each(real_rows, blocks, places, offsets, rows)
+            fake, outputs = seeds.each(
+                generated, pair.generator, blocks, noise, asked, jitter, TEMPERATURE
+            )
+            critic_loss = seeds.each(
+                Critic.loss, pair.critic, real, fake.detach(), asked, for_critic, PENALTY
+            )
+            pair.teach_critic(critic_loss)
+            loss = seeds.each(misled, pair.critic, blocks, fake, outputs, asked, uniforms)
+            pair.teach_generator(loss)
+            return {"critic": critic_loss, "generator": loss}
+
+        return Course(
+            step,
+            self._total(places.shape[-2]),
+            pair.parts,
+            lambda seed: {name: seeds.own(net, seed) for name, net in pair.learned().items()},
+        )
+
+    def _draw(self, start: Start) -> tuple[Any, ...]:
+        """Draw all that a step needs."""
+        import torch
+
+        from .networks.asking import heights_of_rows
+
+        draws, critic = start.draws, start.networks["critic"]
+        places, _, asking, _ = start.held
+        device, packs = draws.device, self.batch // self.pack
+        if asking is None:
+            chosen = torch.randint(len(places), (self.batch,), generator=draws, device=device)
+        else:
+            heights = asking.heights(self.batch, draws)
+            chosen = (*heights, heights_of_rows(self.batch, draws))
+        noise = torch.randn(self.batch, self.noise, generator=draws, device=device)
+        jitter = torch.rand(self.batch, start.own.width, generator=draws, device=device)
+        for_critic = critic.noise(packs, draws)
+        return chosen, noise, start.spread(jitter), for_critic, critic.uniforms(packs, draws)
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None

@@ -28,6 +28,8 @@ from .selection import by_selection
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from .networks.start import Start
+    from .views.blocks import Blocks
     from .views.scaled import Asked
 
 
@@ -40,14 +42,22 @@ class FlowMatching(Denoising):
     warm_up = 100
     largest_gradient = 1.0
 
+    def _noise(self, n: int, start: Start) -> tuple[Any, ...]:
+        """Draw a time, and what numbers and codes begin as."""
+        import torch
+
+        first = torch.rand(1, generator=start.draws, device=start.draws.device)
+        numbers, codes = self._unclean(n, start.own.width, start.draws)
+        return first, (numbers, start.spread(codes))
+
     def _losses(
-        self, network: Any, numbers: Tensor, places: Tensor, draws: Generator
+        self, network: Any, blocks: Blocks, numbers: Tensor, places: Tensor, *noise: Any
     ) -> tuple[Tensor, Tensor]:
         from .networks.flow import losses
 
-        time = steady_times(len(numbers), draws)
-        noise = self._noise(len(numbers), draws)
-        return losses(network, self.scaled_.blocks, (numbers, places), time, noise)
+        first, unclean = noise
+        time = steady_times(first, len(numbers))
+        return losses(network, blocks, (numbers, places), time, unclean)
 
     def _weight(self, done: float) -> float:
         """Return what falls from 1 to 0 while training, as in the authors' code."""
@@ -57,12 +67,14 @@ class FlowMatching(Denoising):
         from .networks.flow import carried
 
         network, blocks = self.networks_["network"], self.scaled_.blocks
-        return carried(network, blocks, self._noise(n, draws), self.sampling_steps)
+        noise = self._unclean(n, blocks.width, draws)
+        return carried(network, blocks, noise, self.sampling_steps)
 
-    def _noise(self, n: int, draws: Generator) -> tuple[Tensor, Tensor]:
+    def _unclean(self, n: int, width: int, draws: Generator) -> tuple[Tensor, Tensor]:
+        """Draw standard normal numbers and places."""
         import torch
 
-        widths = len(self.scaled_.mixed.numeric), self.scaled_.blocks.width
+        widths = len(self.scaled_.mixed.numeric), width
         numbers, rows = (
             torch.randn(n, width, generator=draws, device=draws.device) for width in widths
         )

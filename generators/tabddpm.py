@@ -18,15 +18,16 @@ that is a number is one more number. Deviations:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows, column_values, fixed_columns
-from .networks.training import Batches, Network, device_of, initialised, seeded
+from .networks.network import Network
+from .networks.start import Course, Start
+from .networks.training import Batches, device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import Blocks
 from .views.mixed import Mixed
@@ -35,7 +36,9 @@ from .views.scales import NormalScores
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .networks.ddpm import Process
+    from .networks.ddpm import Denoiser, Noise, Process
+    from .networks.room import Room
+    from .networks.seeds import Seeds
 
 CHUNK = 4096  # rows drawn at a time
 ENTRIES = 2**24  # of a tensor, most; rows of very many categories are taken in parts
@@ -88,12 +91,8 @@ class TabDdpm(Network):
         self.weight_decay = weight_decay
         self.device = device
 
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Train the network to take noise out of rows."""
-        import torch
-
+    def _begin(self, train: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> Start | None:
+        """Scale numbers, count codes, and build the network unless there is but a class."""
         self._check()
         check_rows(train)
         self.device_ = device_of(self.device)
@@ -108,11 +107,43 @@ class TabDdpm(Network):
         self.blocks_ = Blocks(tuple(sizes), self.device_)
         self.range_ = np.stack([scaled.min(0), scaled.max(0)])
         self.networks_ = {}
-        if scaled.shape[1] or sizes:
-            places = codes + self.blocks_.starts[: len(sizes)]
-            rows = [torch.from_numpy(part).to(self.device_) for part in (scaled, places, labels)]
-            self._train(rows, rng)
-        return self
+        if not scaled.shape[1] and not sizes:
+            return None
+        return self._ready((scaled, codes + self.blocks_.starts[: len(sizes)], labels), rng)
+
+    def _ready(self, rows: Sequence[np.ndarray], rng: np.random.Generator) -> Start:
+        """Build the network for scaled numbers, places and labels."""
+        import torch
+
+        network = self._network(self.blocks_, rng)
+        draws = seeded(rng, self.device_)
+        batches = Batches(len(rows[0]), self.batch, draws)
+        part = min(batches.size, seen_at_once(self.blocks_.width))
+        return Start(
+            {"denoiser": network.to(self.device_)},
+            (*(torch.from_numpy(of).to(self.device_) for of in rows), None),
+            draws,
+            {"rows": batches},
+            alike=(rows[0].shape[1], len(self.shares_), part),
+            blocks=self.blocks_,
+        )
+
+    def _network(self, blocks: Blocks, rng: np.random.Generator) -> Denoiser:
+        from .networks.ddpm import Denoiser
+
+        numbers, labels = self.range_.shape[1], len(self.shares_)
+        return initialised(
+            lambda: Denoiser(numbers, blocks.width, labels, self.times, self.hidden), rng
+        )
+
+    def _widened(self, start: Start, room: Room) -> Start:
+        numbers, places, labels, _ = start.held
+        members = room.spread(room.own.blocks)
+        return start.widened(
+            room,
+            lambda rng: {"denoiser": self._network(room.wide, rng)},
+            (numbers, room.places(places), labels, members),
+        )
 
     def _check(self) -> None:
         for name in ("steps", "batch", "times"):
@@ -139,43 +170,52 @@ class TabDdpm(Network):
             return np.zeros(len(codes), dtype=np.int64), codes
         return codes[:, self.label_], np.delete(codes, self.label_, axis=1)
 
-    def _train(self, rows: Sequence[Tensor], rng: np.random.Generator) -> None:
+    def _course(self, seeds: Seeds) -> Course:
         import torch
 
-        from .networks.ddpm import Denoiser
         from .networks.learning import slow_down
+        from .networks.multinomial import Codes
 
-        process, numbers = self._process(), self.range_.shape[1]
-        width = self.blocks_.width
-        network = initialised(
-            lambda: Denoiser(numbers, width, len(self.shares_), self.times, self.hidden), rng
-        ).to(self.device_)
-        adam = torch.optim.AdamW(
-            network.parameters(),
-            lr=self.learning_rate,
-            weight_decay=self.weight_decay,
-            fused=True,
-        )
-        draws = seeded(rng, self.device_)
-        batches = Batches(len(rows[0]), self.batch, draws)
-        part = max(1, ENTRIES // max(width, 1))
+        process, network = self._process(), seeds.networks["denoiser"]
+        blocks, columns = seeds.first.blocks, self.range_.shape[1]
+        size = seeds.first.batches["rows"].size
+        part = min(size, seen_at_once(self.blocks_.width))
+        options = {"lr": self.learning_rate, "weight_decay": self.weight_decay, "fused": True}
+        adam = torch.optim.AdamW(network.parameters(), **options)
+        for weights in network.parameters():
+            weights.grad = torch.zeros_like(weights)  # parts add to it; a replay has its own
+
+        def draw(start: Start) -> list[tuple[Tensor, Noise]]:
+            parts = start.batches["rows"].draw().split(part)
+            return [(rows, process.noise(len(rows), columns, start.draws)) for rows in parts]
+
+        def losses(
+            network: Denoiser, held: Sequence[Any], rows: Tensor, noise: Noise
+        ) -> dict[str, Tensor]:
+            numbers, places, labels = (of[rows] for of in held[:3])
+            codes = process.codes if held[3] is None else Codes(blocks, held[3])
+            return process.losses(network, numbers, places, labels, noise, codes)
 
         def step(number: int) -> dict[str, Tensor]:
             slow_down(adam, self.learning_rate, number / self.steps)
-            adam.zero_grad()
+            adam.zero_grad(set_to_none=False)
             means: dict[str, Tensor] = {}
-            for taken in batches.draw().split(part):
-                numbers, places, labels = (of[taken] for of in rows)
-                losses = process.losses(network, numbers, places, labels, draws)
-                share = len(taken) / batches.size
-                (torch.stack(list(losses.values())).sum() * share).backward()
-                for name, loss in losses.items():
+            for rows, noise in seeds.drawn(draw):
+                found = seeds.each(losses, network, seeds.held, rows, noise)
+                share = rows.shape[-1] / size
+                loss = torch.stack(list(found.values())).sum(0) * share
+                loss.backward(torch.ones_like(loss))
+                for name, loss in found.items():
                     means[name] = means.get(name, 0.0) + loss.detach() * share
             adam.step()
             return means
 
-        parts = {"network": network, "adam": adam, "draws": draws, "batches": batches}
-        self._learn(step, self.steps, parts, lambda: {"denoiser": network})
+        return Course(
+            step,
+            self.steps,
+            {"network": network, "adam": adam},
+            lambda seed: {"denoiser": seeds.own(network, seed)},
+        )
 
     def _process(self) -> Process:
         import torch
@@ -234,7 +274,7 @@ class TabDdpm(Network):
             process, draws = self._process(), seeded(rng, self.device_)
             network, steps = self.networks_["denoiser"], self.sampling_steps or self.times
             wanted = torch.from_numpy(labels).to(self.device_)
-            size = max(1, min(CHUNK, ENTRIES // max(self.blocks_.width, 1)))
+            size = min(CHUNK, seen_at_once(self.blocks_.width))
             with torch.inference_mode():
                 for begun in range(0, len(labels), size):
                     part = slice(begun, begun + size)
@@ -244,6 +284,11 @@ class TabDdpm(Network):
         if self.label_ is not None:
             codes = np.insert(codes, self.label_, labels, axis=1)
         return self.mixed_.table(self.scale_.numbers(numbers), codes)
+
+
+def seen_at_once(width: int) -> int:
+    """Return how many rows of so many places are looked at together."""
+    return max(1, ENTRIES // max(width, 1))
 
 
 def _label(mixed: Mixed) -> int | None:

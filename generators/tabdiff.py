@@ -28,6 +28,9 @@ from .views.scaled import Asked, Scaled
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from .networks.start import Start
+    from .views.blocks import Blocks
+
 
 class TabDiff(Denoising):
     """Joint diffusion with learned schedules; parameters as in ``Denoising``."""
@@ -38,17 +41,24 @@ class TabDiff(Denoising):
         numbers, codes = len(scaled.mixed.numeric), len(scaled.mixed.variables)
         return Diffusion(self._denoiser(scaled), numbers, codes)
 
-    def _losses(
-        self, network: Any, numbers: Tensor, places: Tensor, draws: Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _noise(self, n: int, start: Start) -> tuple[Tensor, ...]:
+        """Draw a time, standard normal noise, and whether codes are hidden."""
         import torch
 
+        draws = start.draws
+        numbers, codes = len(self.scaled_.mixed.numeric), len(self.scaled_.mixed.variables)
+        first = torch.rand(1, generator=draws, device=draws.device)
+        noise = torch.randn(n, numbers, generator=draws, device=draws.device)
+        return first, noise, torch.rand(n, codes, generator=draws, device=draws.device)
+
+    def _losses(
+        self, network: Any, blocks: Blocks, numbers: Tensor, places: Tensor, *noise: Any
+    ) -> tuple[Tensor, Tensor]:
         from .networks.joint_diffusion import losses
 
-        time = steady_times(len(numbers), draws)
-        noise = torch.randn(numbers.shape, generator=draws, device=draws.device)
-        uniform = torch.rand(places.shape, generator=draws, device=draws.device)
-        return losses(network, self.scaled_.blocks, (numbers, places), time, noise, uniform)
+        first, of_numbers, of_codes = noise
+        time = steady_times(first, len(numbers))
+        return losses(network, blocks, (numbers, places), time, of_numbers, of_codes)
 
     def _weight(self, done: float) -> float:
         """Return what falls from 1 to 0 while training (appendix of the paper)."""

@@ -11,8 +11,8 @@ its divergence that falls; then a diffusion of the means of its latents. Deviati
 - Latents are divided by twice their standard deviation, which makes it the 0.5 that EDM's scales
   assume; the authors divide by 2.
 - Transformers normalise before each part and have no extra token.
-- Diffusion trains for all of its passes instead of stopping after 500 without progress; either way
-  the weights of the best pass are kept, by its mean loss and not, as there, by its last batch's.
+- Of the diffusion the weights of the best pass are kept by its mean loss, and not by that of its
+  last batch.
 - A repeated number stands at the mean of its normal scores.
 - Presets below ``paper`` fix the number of steps, over which learning rates and beta fall evenly;
   then the diffusion's last weights are kept.
@@ -20,53 +20,32 @@ its divergence that falls; then a diffusion of the means of its latents. Deviati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least, check_rows
 from .networks.learning import Best, Falling, Learning, steps_of
-from .networks.training import Batches, Network, device_of, initialised, seeded
+from .networks.network import Network
+from .networks.start import Course, Start
+from .networks.training import Batches, device_of, initialised, seeded
 from .selection import by_selection
 from .views.scaled import Scaled
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from .networks.latent_diffusion import Latents
-
-    Rows = tuple[Tensor, Tensor]
+    from .networks.room import Room
+    from .networks.seeds import Seeds
+    from .views.blocks import Blocks
 
 VAE_FALL, FALL = 0.95, 0.9  # of the learning rates, whenever the loss has stopped falling
 BETA_FALL, LEAST_BETA = 0.7, 1e-5
+STOPS = 500  # passes without a lower loss, after which the diffusion's training ends
 HELD, MOST_HELD = 0.1, 4096  # share, and most, of the rows that the autoencoder does not see
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One of the two trainings.
-
-    Parameters
-    ----------
-    total : int
-        Its steps.
-    step : callable
-        Takes the number of a step, returns its losses.
-    best : Best
-        The weights to keep.
-    parts : mapping of str to object
-        What steps change.
-    """
-
-    total: int
-    step: Callable[[int], dict[str, Tensor]]
-    best: Best
-    parts: Mapping[str, Any]
 
 
 class TabSyn(Network):
@@ -101,8 +80,6 @@ class TabSyn(Network):
     device : {"auto", "cpu", "cuda"}
         Where it trains and draws; auto: a GPU where there is one.
     """
-
-    latents_: Latents
 
     def __init__(
         self,
@@ -144,33 +121,64 @@ class TabSyn(Network):
         self.sampling_steps = sampling_steps
         self.device = device
 
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Train the autoencoder, then the diffusion of its latents."""
-        from .networks.latent_diffusion import Latents
+    def _begin(self, train: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> Start:
+        """Scale rows, hold out some from the autoencoder, and build the networks."""
+        import torch
 
         self._check()
         check_rows(train)
         device = device_of(self.device)
-        self.scaled_ = Scaled.of(train, schema, device)
-        rows, draws = self.scaled_.tensors(train), seeded(rng, device)
-        first = self._autoencoding(rows, draws, rng)
-        second = self._diffusing(rows, first.best, draws, rng)
+        scaled = self.scaled_ = Scaled.of(train, schema, device)
+        rows, draws = scaled.tensors(train), seeded(rng, device)
+        n, numbers = rows[0].shape
+        order = torch.from_numpy(rng.permutation(n)).to(device)
+        count = min(int(HELD * n), MOST_HELD)
+        held, seen = (order[:count], order[count:]) if count else (order, order)
+        networks = self._networks(scaled.blocks, rng)
+        batches = {
+            "vae": Batches(len(seen), self.vae_batch, draws),
+            "diffusion": Batches(n, self.batch, draws),
+        }
+        return Start(
+            {name: network.to(device) for name, network in networks.items()},
+            (*rows, held, seen),
+            draws,
+            batches,
+            alike=(numbers, len(held), *(b.per_epoch for b in batches.values())),
+            blocks=scaled.blocks,
+        )
 
-        def step(number: int) -> dict[str, Tensor]:
+    def _networks(self, blocks: Blocks, rng: np.random.Generator) -> dict[str, Any]:
+        """Build autoencoder and diffusion."""
+        from .networks.column_vae import ColumnVae
+        from .networks.tokens import TimedPerceptron
+
+        numbers = len(self.scaled_.mixed.numeric)
+        shape = {"width": self.width, "layers": self.layers, "factor": self.factor}
+        inputs = (numbers + len(blocks.sizes)) * self.width
+        vae = initialised(lambda: ColumnVae(numbers, blocks, **shape), rng)
+        diffusion = initialised(lambda: TimedPerceptron(inputs, self.hidden), rng)
+        return {"vae": vae, "diffusion": diffusion}
+
+    def _widened(self, start: Start, room: Room) -> Start:
+        numbers, places, *rest = start.held
+        held = numbers, room.places(places), *rest
+        return start.widened(room, lambda rng: self._networks(room.wide, rng), held)
+
+    def _course(self, seeds: Seeds) -> Course:
+        first = self._autoencoding(seeds)
+        second = self._diffusing(seeds, first)
+
+        def step(number: int) -> Mapping[str, Tensor]:
             if number < first.total:
                 return first.step(number)
             return second.step(number - first.total)
 
-        parts = {"draws": draws, **first.parts, **second.parts}
+        def learned(seed: int) -> dict[str, Any]:
+            return {**first.learned(seed), **second.learned(seed)}
 
-        def learned() -> dict[str, Any]:
-            self.latents_, _ = Latents.of(first.best.kept, rows)
-            return {"vae": first.best.kept, "diffusion": second.best.kept}
-
-        self._learn(step, first.total + second.total, parts, learned)
-        return self
+        total = first.total + second.total
+        return Course(step, total, {**first.parts, **second.parts}, learned, second.until)
 
     def _check(self) -> None:
         for name in ("width", "factor", "vae_batch", "batch", "sampling_steps"):
@@ -185,77 +193,86 @@ class TabSyn(Network):
             if not getattr(self, name) > bound:
                 raise ValueError(f"{name} must be > {bound}, got {getattr(self, name)!r}")
 
-    def _autoencoding(self, rows: Rows, draws: Generator, rng: np.random.Generator) -> Phase:
+    def _autoencoding(self, seeds: Seeds) -> Course:
         import torch
 
-        from .networks.column_vae import ColumnVae, divergence, misses
+        from .networks.column_vae import losses, missed
 
-        blocks, device = self.scaled_.blocks, draws.device
-        n, columns = len(rows[0]), sum(part.shape[1] for part in rows)
-        order = torch.from_numpy(rng.permutation(n)).to(device)
-        count = min(int(HELD * n), MOST_HELD)
-        held, seen = (order[:count], order[count:]) if count else (order, order)
-        shape = {"width": self.width, "layers": self.layers, "factor": self.factor}
-        vae = initialised(lambda: ColumnVae(rows[0].shape[1], blocks, **shape), rng).to(device)
-        batches = Batches(len(seen), self.vae_batch, draws)
+        vae, batches = seeds.networks["vae"], seeds.first.batches["vae"]
+        numbers, places, held, _ = seeds.held
+        blocks, columns = seeds.first.blocks, numbers.shape[-1] + places.shape[-1]
         total = steps_of(self.vae_steps, self.vae_epochs, batches.per_epoch)
-        rate = Falling(self.vae_learning_rate, total, patience=self.vae_patience, factor=VAE_FALL)
-        beta = Falling(
-            self.beta, total, patience=self.beta_patience, factor=BETA_FALL, lowest=LEAST_BETA
-        )
-        best = Best(vae)
+        of_rate = {"patience": self.vae_patience, "factor": VAE_FALL}
+        of_beta = {"patience": self.beta_patience, "factor": BETA_FALL, "lowest": LEAST_BETA}
+        rates = [Falling(self.vae_learning_rate, total, **of_rate) for _ in seeds.starts]
+        betas = [Falling(self.beta, total, **of_beta) for _ in seeds.starts]
+        best = Best(vae, seeds.count)
 
-        def after_pass(loss: float) -> None:
-            clean = rows[0][held], rows[1][held]
+        def after_pass(_: Sequence[float]) -> None:
             with torch.no_grad():
-                missed = float(misses(blocks, *clean, vae.decode(vae.encode(*clean)[0])))
-            for listener in (rate.after_pass, beta.after_pass, best.after_pass):
-                listener(missed)
+                found = seeds.each(missed, vae, blocks, numbers, places, held)
+            all_missed = found.reshape(-1).tolist()
+            for rate, beta, missed_by_one in zip(rates, betas, all_missed, strict=True):
+                rate.after_pass(missed_by_one)
+                beta.after_pass(missed_by_one)
+            best.after_pass(all_missed)
 
-        learning = Learning(vae, rate, batches.per_epoch, [after_pass])
+        learning = Learning(vae, rates, batches.per_epoch, after_pass)
+
+        def draw(start: Start) -> tuple[Tensor, Tensor]:
+            rows = start.held[3][start.batches["vae"].draw()]
+            return rows, torch.randn(len(rows), columns, self.width, **_drawn_by(start.draws))
 
         def step(number: int) -> dict[str, Tensor]:
-            chosen = seen[batches.draw()]
-            clean = rows[0][chosen], rows[1][chosen]
-            shape = len(chosen), columns, self.width
-            found = vae(*clean, torch.randn(shape, generator=draws, device=device))
-            missed, apart = misses(blocks, *clean, found[:2]), divergence(*found[2:])
-            learning.follow(number, missed + beta.at(number) * apart)
-            return {"misses": missed, "divergence": apart}
+            drawn = seeds.drawn(draw)
+            far, apart = seeds.each(losses, vae, blocks, numbers, places, *drawn)
+            beta = seeds.joined([beta.at(number) for beta in betas])
+            learning.follow(number, far + beta * apart)
+            return {"misses": far, "divergence": apart}
 
-        parts = {"vae": learning, "vae best": best, "vae batches": batches, "beta": beta}
-        return Phase(total, step, best, parts)
+        parts = {"vae": learning, "vae best": best, "betas": betas}
+        return Course(step, total, parts, lambda seed: {"vae": seeds.own(best.kept, seed)})
 
-    def _diffusing(
-        self, rows: Rows, vae: Best, draws: Generator, rng: np.random.Generator
-    ) -> Phase:
+    def _diffusing(self, seeds: Seeds, autoencoding: Course) -> Course:
         import torch
 
-        from .networks.latent_diffusion import Latents, loss
-        from .networks.tokens import TimedPerceptron
+        from .networks.latent_diffusion import Latents, loss_of_rows
 
-        device = draws.device
-        inputs = sum(part.shape[1] for part in rows) * self.width
-        network = initialised(lambda: TimedPerceptron(inputs, self.hidden), rng).to(device)
-        batches = Batches(len(rows[0]), self.batch, draws)
+        network, batches = seeds.networks["diffusion"], seeds.first.batches["diffusion"]
         total = steps_of(self.steps, self.epochs, batches.per_epoch)
-        rate = Falling(self.learning_rate, total, patience=self.patience, factor=FALL)
-        best = Best(network, last=self.steps is not None)
-        learning = Learning(network, rate, batches.per_epoch, [rate.after_pass, best.after_pass])
+        inputs = self.width * sum(part.shape[-1] for part in seeds.held[:2])
+        falls = {"patience": self.patience, "factor": FALL}
+        rates = [Falling(self.learning_rate, total, **falls) for _ in seeds.starts]
+        in_steps = self.steps is not None
+        best = Best(network, seeds.count, last=in_steps, stops=None if in_steps else STOPS)
+
+        def after_pass(losses: Sequence[float]) -> None:
+            learning.fall(losses)
+            best.after_pass(losses)
+
+        learning = Learning(network, rates, batches.per_epoch, after_pass)
         encoded: list[Tensor] = []  # once the autoencoder has been trained
+
+        def latents(seed: int) -> tuple[Latents, Tensor]:
+            rows = seeds.starts[seed].held[:2]
+            return Latents.of(autoencoding.learned(seed)["vae"], rows)
+
+        def draw(start: Start) -> tuple[Tensor, Tensor, Tensor]:
+            rows, at = start.batches["diffusion"].draw(), _drawn_by(start.draws)
+            return rows, torch.randn(len(rows), inputs, **at), torch.randn(len(rows), **at)
 
         def step(number: int) -> dict[str, Tensor]:
             if not encoded:
-                encoded.append(Latents.of(vae.kept, rows)[1])
-            clean = encoded[0][batches.draw()]
-            noise = torch.randn(clean.shape, generator=draws, device=device)
-            log = torch.randn(len(clean), generator=draws, device=device)
-            missed = loss(network, clean, noise, log)
+                encoded.append(seeds.joined([latents(seed)[1] for seed in range(seeds.count)]))
+            missed = seeds.each(loss_of_rows, network, encoded[0], *seeds.drawn(draw))
             learning.follow(number, missed)
             return {"diffusion": missed}
 
-        parts = {"diffusion": learning, "diffusion best": best, "diffusion batches": batches}
-        return Phase(total, step, best, parts)
+        def learned(seed: int) -> dict[str, Any]:
+            return {"diffusion": seeds.own(best.kept, seed), "latents": latents(seed)[0]}
+
+        parts = {"diffusion": learning, "diffusion best": best}
+        return Course(step, total, parts, learned, lambda: best.ended)
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None
@@ -269,10 +286,11 @@ class TabSyn(Network):
 
         from .networks.latent_diffusion import drawn
 
-        scaled, latents, networks = self.scaled_, self.latents_, self.networks_
+        scaled, networks = self.scaled_, self.networks_
+        latents = networks["latents"]
         draws = seeded(rng, scaled.blocks.device)
 
-        def draw(part: slice) -> Rows:
+        def draw(part: slice) -> tuple[Tensor, Tensor]:
             shape = part.stop - part.start, len(latents.center)
             unit = torch.randn(shape, generator=draws, device=draws.device)
             made = drawn(networks["diffusion"], unit, self.sampling_steps, draws)
@@ -281,3 +299,7 @@ class TabSyn(Network):
             return numbers, scaled.blocks.likeliest(logits)
 
         return scaled.drawn(n, draw)
+
+
+def _drawn_by(draws: Generator) -> dict[str, Any]:
+    return {"generator": draws, "device": draws.device}

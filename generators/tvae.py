@@ -10,21 +10,28 @@ often, for ``most_steps``; the paper has 1 and no limit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ..bench.contracts import Budget
 from ..bench.schema import Schema
 from .common import check_at_least
-from .networks.training import Batches, Network, device_of, initialised, seeded
+from .networks.learning import follow
+from .networks.network import Network
+from .networks.start import Course, Start
+from .networks.training import Batches, device_of, initialised, seeded
 from .selection import by_selection
 from .views.blocks import chunks
 from .views.modes import ModeRows
 
 if TYPE_CHECKING:
-    from torch import Generator
+    from torch import Generator, Tensor
+
+    from .networks.mode_autoencoder import ModeAutoencoder
+    from .networks.room import Room
+    from .networks.seeds import Seeds
+    from .views.blocks import Blocks
 
 FACTOR = 2.0  # weight of the reconstruction beside the divergence
 DECAY = 1e-5  # of all weights
@@ -83,55 +90,88 @@ class Tvae(Network):
         self.threshold = threshold
         self.device = device
 
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Train encoder and decoder."""
+    def _begin(self, train: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> Start:
+        """Encode rows, and build the autoencoder."""
+        import torch
+
         for name in ("epochs", "least_steps", "batch", "hidden", "latent"):
             check_at_least(name, getattr(self, name), 1)
         if self.most_steps is not None:
             check_at_least("most_steps", self.most_steps, 1)
         self.rows_ = ModeRows.of(train, schema, self.modes, self.threshold)
         places, offsets = self.rows_.encode(train, rng)
-        self._train(places, offsets, rng)
-        return self
+        device = device_of(self.device)
+        draws, blocks = seeded(rng, device), self.rows_.blocks(device)
+        network = self._network(blocks, offsets.shape[1], rng)
+        held = (places, offsets, torch.from_numpy(self.rows_.wide()))
+        batches = Batches(len(places), self.batch, draws)
+        return Start(
+            {"autoencoder": network.to(device)},
+            tuple(part.to(device) for part in held),
+            draws,
+            {"rows": batches},
+            alike=(offsets.shape[1], self._total(batches)),
+            blocks=blocks,
+        )
 
-    def _train(self, places: Any, offsets: Any, rng: np.random.Generator) -> None:
-        """Train on encoded rows."""
-        import torch
+    def _total(self, batches: Batches) -> int:
+        """Return how many steps there are."""
+        wanted = max(self.epochs * batches.per_epoch, self.least_steps)
+        return min(wanted, self.most_steps or wanted)
 
+    def _network(self, blocks: Blocks, offsets: int, rng: np.random.Generator) -> ModeAutoencoder:
         from .networks.mode_autoencoder import ModeAutoencoder
 
-        device = device_of(self.device)
-        draws = seeded(rng, device)
-        blocks = self.rows_.blocks(device)
-        places, offsets = places.to(device), offsets.to(device)
-        network = initialised(
-            lambda: ModeAutoencoder(blocks.width, offsets.shape[1], self.hidden, self.latent), rng
-        ).to(device)
+        return initialised(
+            lambda: ModeAutoencoder(blocks.width, offsets, self.hidden, self.latent), rng
+        )
+
+    def _widened(self, start: Start, room: Room) -> Start:
+        places, offsets, wide = start.held
+
+        def networks(rng: np.random.Generator) -> dict[str, ModeAutoencoder]:
+            return {"autoencoder": self._network(room.wide, offsets.shape[1], rng)}
+
+        held = room.places(places), offsets, room.spread(wide)
+        return start.widened(room, networks, held)
+
+    def _course(self, seeds: Seeds) -> Course:
+        import torch
+
+        network, blocks = seeds.networks["autoencoder"], seeds.first.blocks
         adam = torch.optim.Adam(
             network.parameters(), lr=self.learning_rate, weight_decay=DECAY, fused=True
         )
-        wide = torch.from_numpy(self.rows_.wide()).to(device)
-        batches = Batches(len(places), self.batch, draws)
 
-        def step(number: int) -> dict[str, Any]:
-            rows = batches.draw()
-            noise = torch.randn(len(rows), self.latent, generator=draws, device=device)
+        def draw(start: Start) -> tuple[Tensor, Tensor]:
+            rows, draws = start.batches["rows"].draw(), start.draws
+            return rows, torch.randn(len(rows), self.latent, generator=draws, device=draws.device)
+
+        def losses(
+            network: ModeAutoencoder,
+            places: Tensor,
+            offsets: Tensor,
+            wide: Tensor,
+            rows: Tensor,
+            noise: Tensor,
+        ) -> tuple[Tensor, Tensor]:
             taken = places[rows].long()
             told = wide[taken[:, -offsets.shape[1] :]] if offsets.shape[1] else offsets[rows]
-            misfit, divergence = network(blocks, taken, offsets[rows], told, noise)
+            return network(blocks, taken, offsets[rows], told, noise)
+
+        def step(number: int) -> dict[str, Tensor]:
+            misfit, divergence = seeds.each(losses, network, *seeds.held, *seeds.drawn(draw))
             loss = FACTOR * misfit + divergence
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
+            follow(loss, network, adam)
             network.clip()
             return {"misfit": misfit, "divergence": divergence}
 
-        wanted = max(self.epochs * batches.per_epoch, self.least_steps)
-        total = min(wanted, self.most_steps or wanted)
-        parts = {"network": network, "adam": adam, "draws": draws, "batches": batches}
-        self._learn(step, total, parts, lambda: {"autoencoder": network})
+        return Course(
+            step,
+            self._total(seeds.first.batches["rows"]),
+            {"network": network, "adam": adam},
+            lambda seed: {"autoencoder": seeds.own(network, seed)},
+        )
 
     def sample(
         self, n: int, *, rng: np.random.Generator, conditions: pd.DataFrame | None = None

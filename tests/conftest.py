@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from wheels import write_wheels
@@ -19,6 +20,12 @@ from syntharena.bench.store import Store
 # Before a library with OpenMP is loaded: a process that has started its threads must not fork, and
 # tests fork cells.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# No example fails because the machine is busy.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 SUITE = {"shape": {"_target_": "syntharena.evaluators.shape.Shape", "about": {"version": 1}}}
 RELEASE = {

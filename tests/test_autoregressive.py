@@ -19,6 +19,7 @@ from syntharena.generators.views.subcolumns import UNKNOWN, Dates, Digits, Disti
 torch = pytest.importorskip("torch")
 anyorder = pytest.importorskip("syntharena.generators.networks.anyorder")
 patience = pytest.importorskip("syntharena.generators.networks.patience")
+seeds = pytest.importorskip("syntharena.generators.networks.seeds")
 
 CHANCE = 1e-4  # p-value below which a test of random draws fails
 
@@ -227,19 +228,30 @@ def test_near_ordered_codes_begin_alike():
 
 def test_patience_keeps_the_best_and_ends():
     net = torch.nn.Linear(1, 1)
-    adam = torch.optim.AdamW(net.parameters(), lr=1.0)
-    watch = patience.Patience(net, adam, stops=4, slows=2)
-    assert watch.best is net
+    watch = patience.Patience(net, 1.0, stops=4, slows=2)
+    assert watch.best(0) is net
     rates = []
     for loss in (3.0, 2.0, 2.5, 2.5, 2.5, 2.5):
         with torch.no_grad():
             net.weight.fill_(loss)
         assert not watch.ended
-        watch.look(loss)
-        rates.append(adam.param_groups[0]["lr"])
+        watch.look([loss])
+        rates += watch.rates
     assert watch.ended
-    assert rates == [1, 1, 1, 1, 0.5, 0.5]
-    assert watch.best.weight.item() == 2.0
+    assert rates == [1, 1, 1, 1, 0.5, 0]
+    assert watch.best(0).weight.item() == 2.0
+
+
+def test_each_seed_has_patience_of_its_own():
+    net = seeds.stacked([torch.nn.Linear(1, 1) for _ in range(2)])
+    watch = patience.Patience(net, 1.0, stops=2, slows=9, seeds=2)
+    for losses in ([3.0, 3.0], [2.0, 4.0], [1.0, 5.0], [2.0, 1.0], [0.5, 1.0]):
+        with torch.no_grad():
+            net.weight.copy_(torch.tensor(losses).view(2, 1, 1))
+        watch.look(losses)
+    assert watch.rates == [1, 0]
+    assert not watch.ended
+    assert [watch.best(seed).weight[seed].item() for seed in range(2)] == [0.5, 3.0]
 
 
 @pytest.mark.parametrize(

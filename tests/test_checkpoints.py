@@ -11,7 +11,8 @@ import restless
 from driver import start_driver, wait_for_nobody
 
 from syntharena.bench import environment, models, stages, sweep
-from syntharena.bench.local import Local, Workplace
+from syntharena.bench.local import Local
+from syntharena.bench.pool import Workplace
 from syntharena.bench.store import Store
 from syntharena.bench.worker import Worker
 from syntharena.generators.networks.training import REPORT

@@ -56,7 +56,20 @@ def test_help_answers_at_once_with_examples():
 
 
 @pytest.mark.parametrize(
-    "verb", ["run", "leaderboard", "list", "check", "verify", "status", "mlflow"]
+    "verb",
+    [
+        "run",
+        "leaderboard",
+        "list",
+        "check",
+        "verify",
+        "status",
+        "logs",
+        "cancel",
+        "retry",
+        "mlflow",
+        "data",
+    ],
 )
 def test_every_verb_explains_itself(syntharena, verb):
     code, output, _ = syntharena(verb, "--help")
@@ -273,3 +286,66 @@ def test_hostile_names_are_data_from_end_to_end(syntharena, tmp_path, name):
         assert not any(cell.startswith(("=", "+", "@")) for cell in line)
     outside = {p.name for p in tmp_path.parent.iterdir()} & {"x", "x.json"}
     assert not outside
+
+
+def test_a_dry_run_says_what_would_run_and_runs_nothing(syntharena, tmp_path):
+    grid = ["run", "-m", "generator=independent", "dataset=german_credit", "seed=0,1", *SMALL]
+    code, output, _ = syntharena(*grid, "--dry-run", "hydra.launcher.workers=1")
+    assert code == 0
+    assert output.splitlines() == [
+        "2 cells, 0 already done, 2 to run",
+        "2 cells on this machine, 1 at once",
+        "about 0.0 hours of cells, 0.0 hours in all",
+        "without a record here, and so taken for 60 s: independent",
+    ]
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_sweep_says_what_is_missing_and_how_to_go_on(syntharena):
+    target = "generator._target_=hostile.Raises"
+    command = ["run", "-m", target, "dataset=german_credit", "seed=0,1", *SMALL]
+    code, output, _ = syntharena(*command)
+    assert code == 1
+    end = output.splitlines()[-4:]
+    assert end[0] == "2 of 2 cells have a record: 2 failed"
+    assert end[1] == "       2 failed: RuntimeError: cannot"
+    assert end[2] == "what they printed: syntharena logs"
+    again = f"syntharena {' '.join(command)} 'retry=[failed]'"
+    assert end[3] == f"run them again: {again}"
+    code, output, _ = syntharena("status")
+    assert code == 1
+    assert "what they printed: syntharena logs" in output
+
+
+def test_logs_are_listed_and_a_single_one_is_shown(syntharena):
+    target = "generator._target_=hostile.Raises"
+    syntharena("run", "-m", target, "dataset=german_credit", "seed=0,1", *SMALL)
+    code, output, _ = syntharena("logs")
+    assert code == 0
+    assert len(output.splitlines()) == 2
+    assert "german_credit Raises seed=0: failed: RuntimeError: cannot learn <script>" in output
+    _, output, _ = syntharena("logs", "seed=1", "Raises")
+    assert "Traceback" in output
+    _, output, _ = syntharena("logs", "seed=7")
+    assert output.startswith("no cell that ended badly")
+    _, output, _ = syntharena("logs", "--all")
+    assert output.count("Traceback") == 2
+
+
+def test_verbs_of_a_cluster_without_one(syntharena):
+    syntharena("run", "generator=independent", "dataset=german_credit", *SMALL)
+    code, output, _ = syntharena("cancel")
+    assert (code, output) == (0, "no job array of this folder is in the queue or running\n")
+    code, _, errors = syntharena("retry")
+    assert code == 2
+    assert "nothing was submitted to SLURM" in one_line(errors)
+    code, _, errors = syntharena("retry", "faild")
+    assert "did you mean 'failed'" in one_line(errors)
+
+
+def test_tables_can_be_fetched_before(syntharena):
+    code, output, _ = syntharena("data", "fetch", "german_credit")
+    assert code == 0
+    assert output.startswith("german_credit: 1000 rows, 21 columns, ")
+    code, _, errors = syntharena("data", "fetch", "german_credits")
+    assert "did you mean 'german_credit'" in one_line(errors)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from syntharena.bench import config, plan
+from syntharena.bench import config, plan, targets
 from syntharena.bench.config import ConfigError
 from syntharena.bench.names import UnknownName
 
@@ -191,3 +191,19 @@ def test_composing_does_not_depend_on_the_current_folder(config_dir, tmp_path, m
     there = config.grid(["generator=one", "dataset=left"], config_dir=config_dir, multirun=False)
     assert without_hydra(here[0]) == without_hydra(there[0])
     assert not os.listdir(tmp_path)
+
+
+def test_a_cluster_of_ones_own_is_a_launcher_of_ones_own(tmp_path):
+    (tmp_path / "hydra" / "launcher").mkdir(parents=True)
+    (tmp_path / "hydra" / "launcher" / "mycluster.yaml").write_text(
+        "defaults: [slurm, _self_]\n"
+        "job: {partition: short}\n"
+        "by_generator: {ctgan: {gpus: 1}}\n"
+        "at_once: 100\n"
+    )
+    words = ["hydra/launcher=mycluster", "hydra.launcher.job.account=me"]
+    (point,) = config.grid(words, config_dir=tmp_path, multirun=False)
+    launcher = targets.build(point.config["hydra"]["launcher"], ("run", "outline"))
+    assert (launcher.settings.job["partition"], launcher.settings.job["account"]) == ("short", "me")
+    assert launcher.settings.by_generator == {"ctgan": {"gpus": 1}}
+    assert (launcher.settings.at_once, launcher.detach) == (100, False)

@@ -126,6 +126,13 @@ def test_the_reference_names_every_setting():
             assert f"\n| `{name}` | " in page, name
 
 
+def test_the_reference_names_every_setting_of_the_cluster():
+    page = text("docs/reference/configuration.md")
+    (point,) = config.grid(["hydra/launcher=slurm"], multirun=False)
+    for name in _settings({"hydra": {"launcher": point.config["hydra"]["launcher"]}}):
+        assert name.endswith("_target_") or f"\n| `{name}` | " in page, name
+
+
 def test_the_reference_names_every_group_and_option():
     page = text("docs/reference/configuration.md")
     for group in ("scenario", "privacy", "suite", "evaluator", "tracking", "experiment"):

@@ -23,7 +23,7 @@ from syntharena.bench import check, models, probes, process, stages, sweep, targ
 from syntharena.bench.contracts import Budget
 from syntharena.bench.foreign import making, servers, wire
 from syntharena.bench.foreign.spec import Environment, EnvironmentSpecError, resolve
-from syntharena.bench.local import Local, Workplace
+from syntharena.bench.local import Local
 from syntharena.bench.store import Store
 from syntharena.bench.worker import Worker
 

@@ -48,8 +48,8 @@ def fitted(make, train, schema, seed=0, **settings):
 
 def double(noise):
     return CriticNoise(
-        [k.double() for k in noise.kept],
-        [k.double() for k in noise.kept_mixed],
+        [u.double() for u in noise.uniforms],
+        [u.double() for u in noise.uniforms_mixed],
         noise.shares.double(),
     )
 
@@ -72,7 +72,9 @@ def test_softmax_within_blocks_is_torch_s_of_each_block():
 def test_rows_through_the_gumbel_softmax_are_drawn_by_their_shares():
     logits = torch.tensor([0.3, -1.0, 1.0, 5.0, 0.0, 0.5, -2.0, 0.1, 0.7])
     n = 20_000
-    rows = activated(BLOCKS, logits.expand(n, -1), gumbel(n, BLOCKS.width, draws()), 0.2)
+    rows = activated(
+        BLOCKS, logits.expand(n, -1), gumbel(torch.rand(n, BLOCKS.width, generator=draws())), 0.2
+    )
     assert rows[:, -1] == pytest.approx(math.tanh(0.7))
     assert (rows[:, 3] == 1).all()
     for begin, size in zip(BLOCKS.starts, BLOCKS.sizes, strict=True):
@@ -144,16 +146,16 @@ def test_the_critics_loss_is_that_of_a_second_backward_pass(hidden, pack, asked,
     noise = double(critic.noise(packs, draws()))
     loss = critic.loss(real, fake, places, noise, 10.0)
 
-    def scores(rows, kept):
-        return critic.scores(critic.enter(rows, places), kept)
+    def scores(rows, uniforms):
+        return critic.scores(critic.enter(rows, places), critic.kept(uniforms))
 
     shares = noise.shares.repeat_interleave(pack, 0)
     mixed = (shares * real + (1 - shares) * fake).requires_grad_()
-    total = scores(mixed, noise.kept_mixed).sum()
+    total = scores(mixed, noise.uniforms_mixed).sum()
     (slopes,) = torch.autograd.grad(total, mixed, create_graph=True)
     norms = slopes.reshape(packs, -1).norm(dim=1)
-    fakes = scores(fake, [k[packs:] for k in noise.kept])
-    reals = scores(real, [k[:packs] for k in noise.kept])
+    fakes = scores(fake, [u[packs:] for u in noise.uniforms])
+    reals = scores(real, [u[:packs] for u in noise.uniforms])
     expected = fakes.mean() - reals.mean() + 10 * (norms - 1).square().mean()
     assert float(loss) == pytest.approx(float(expected), rel=1e-12)
     parameters = list(critic.parameters())
@@ -164,7 +166,8 @@ def test_the_critics_loss_is_that_of_a_second_backward_pass(hidden, pack, asked,
 
 
 def test_dropout_keeps_means():
-    kept = Critic(2, [400], dropout=0.3).kept(500, draws())[0]
+    critic = Critic(2, [400], dropout=0.3)
+    (kept,) = critic.kept(critic.uniforms(500, draws()))
     assert sorted(kept.unique().tolist()) == pytest.approx([0, 1 / 0.7])
     assert float(kept.mean()) == pytest.approx(1, abs=0.01)
 
@@ -205,7 +208,7 @@ def test_tvae_s_loss_is_the_evidence_lower_bound():
 
 def test_columns_are_asked_for_evenly_and_categories_by_their_weight():
     weights = torch.tensor([1.0, 2.0, 3.0, 9.0, 1e-3, 1.0, 1.0, 2.0], dtype=torch.float64)
-    places = Asking(weights, BLOCKS).draw(60_000, draws())
+    places = Asking.of(weights, BLOCKS).draw(60_000, draws())
     expected = weights / (BLOCKS.blocks.T.double() @ weights)[BLOCKS.owners] / 3
     seen = np.bincount(places, minlength=8)
     assert stats.chisquare(seen, expected.numpy() * 60_000).pvalue > CHANCE
@@ -216,7 +219,7 @@ def test_rows_that_have_what_is_asked_for_are_drawn_evenly():
     codes = np.column_stack([rng.integers(0, size, 40) for size in BLOCKS.sizes])
     codes[:4] = np.arange(4)[:, None] % np.array(BLOCKS.sizes)
     places = torch.from_numpy((codes + BLOCKS.starts).astype(np.int32))
-    having = Rows(places, BLOCKS)
+    having = Rows.of(places, BLOCKS)
     assert having.counts.tolist() == np.bincount(places.numpy().ravel(), minlength=8).tolist()
     for place in range(8):
         rows = having.draw(torch.full((4000,), place), draws()).numpy()
@@ -241,7 +244,7 @@ def test_all_columns_weigh_the_same():
     rows = {"coin": ["a", "b"] * 9, "three": ["a", "b", "c"] * 6}
     rows |= {"flat": np.arange(18) / 17, "gaps": [0.0, None, 1.0] * 6}
     mixed = Mixed.of(schema.conform(pd.DataFrame(rows)), schema)
-    found = distance_weights(mixed)
+    found = distance_weights(mixed.sizes, len(mixed.numeric))
     blocks = Blocks(tuple(mixed.sizes))
     one, other = (
         blocks.rows(torch.tensor([places])).numpy()[0] for places in ([0, 2, 5], [1, 4, 6])

@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import protocols
 import pytest
 from comparison import Figure, Run, Section, put, replaced, row, usual_tolerance, verdict
+
+from syntharena.bench.schema import Column, Schema
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "results" / "published").glob("*.md"))
@@ -177,11 +180,30 @@ def test_a_run_knows_whether_it_is_the_protocol(name, words, rows, reduced, size
     assert (run.reduced, run.size) == (reduced, size)
 
 
-@pytest.mark.parametrize("out", [("--out", "a page.md"), ("--out=page.md",), ()])
-def test_the_command_leaves_out_the_page(out, monkeypatch):
+@pytest.mark.parametrize(
+    "out", [("--out", "a page.md"), ("--out=page.md",), ("--kept", "a folder"), ()]
+)
+def test_the_command_leaves_out_page_and_folder(out, monkeypatch, tmp_path):
     script = ROOT / "scripts" / "published" / "tabpc.py"
     monkeypatch.setattr(sys, "argv", [str(script), "arf", *out, "--seeds", "1"])
     assert trial("arf").run().command == "python scripts/published/tabpc.py arf --seeds 1"
+
+
+def test_rows_drawn_here_are_scored_there(tmp_path, monkeypatch):
+    schema = Schema((Column("x", "continuous"), Column("y", "categorical", ("a", "b"))))
+    rng = np.random.default_rng(0)
+    x, y = schema["x"].from_numbers(rng.normal(size=50)), schema["y"].from_codes(np.arange(50) % 2)
+    train = schema.assemble({"x": x, "y": y})
+    monkeypatch.setenv("SYNTHARENA_COMMIT", "0123456789ab")
+    here, there = trial("cart", "--keep", str(tmp_path)), trial("cart", "--kept", str(tmp_path))
+    for seed in range(2):
+        made = here.rows(train, schema, seed)
+        pd.testing.assert_frame_equal(schema.conform(there.rows(train, schema, seed)), made)
+    monkeypatch.setenv("SYNTHARENA_COMMIT", "ba9876543210")
+    run = there.run(seeds=(2, 2))
+    assert "0123456789ab" in run.place.partition("; scored on ")[0]
+    assert "ba9876543210" in run.place.partition("; scored on ")[2]
+    assert re.fullmatch(r".* to fit and draw; .* CPU seconds to score", run.cost)
 
 
 def test_an_unknown_generator_is_refused_at_once(capsys):

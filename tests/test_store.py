@@ -1,5 +1,6 @@
 """The Store: whole records or none, under kills, races and damage (faults F2, F3, F4, F6)."""
 
+import functools
 import json
 import math
 import multiprocessing
@@ -183,6 +184,77 @@ def test_eight_writers_of_the_same_keys_leave_one_record_each(store, make_cell, 
     assert len(list(store.records())) == 20
     assert not list(store.root.rglob(".tmp-*"))
     assert not (store.root / "corrupt").exists()
+
+
+def die_at(step, call):
+    """Run a call in a child that kills itself before the given step; whether it got that far.
+
+    Steps are lines of the Store's file, so between any two system calls there is one.
+    """
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def trace(frame, event, argument):
+            nonlocal left
+            if not frame.f_code.co_filename.endswith("bench/store.py"):
+                return None
+            left -= event == "line"
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return trace
+
+        sys.settrace(trace)
+        try:
+            call()
+        finally:
+            os._exit(0)
+    _, ended = os.waitpid(child, 0)
+    return os.WIFSIGNALED(ended)
+
+
+def test_a_writer_may_die_between_any_two_steps(tmp_path, make_cell, make_record):
+    cell = make_cell()
+    record = make_record(cell)
+    step = written = 0
+    while die_at(step, functools.partial(Store(tmp_path / str(step)).put, record)):
+        store = Store(tmp_path / str(step))
+        found = store.get(cell)
+        written += found is not None
+        assert found is None or found["metrics"] == record["metrics"]
+        assert store.put(record) == (found is None)
+        assert store.get(cell)["metrics"] == record["metrics"]
+        assert not (store.root / "corrupt").exists()
+        step += 1
+    assert step > 40  # it died in many places,
+    assert 2 < written < 20  # in some of them when the record was there
+
+
+def test_a_file_is_written_although_its_temporary_file_is_swept_out(tmp_path, monkeypatch):
+    """A process whose clock went wrong takes a living writer's file for an orphan."""
+    swept = []
+
+    def link(source, target):
+        if len(swept) < 2:
+            swept.append(source)
+            os.unlink(source)
+        os.rename(source, target)
+
+    monkeypatch.setattr(store_module.os, "link", link)
+    assert publish(tmp_path / "folder" / "file", b"all of it")
+    assert (tmp_path / "folder" / "file").read_bytes() == b"all of it"
+    assert len(swept) == 2
+
+
+def test_orphans_are_told_by_the_clock_of_the_file_system(store, monkeypatch):
+    store.prepare()
+    young, old = store.root / ".tmp-1-a", store.root / ".tmp-1-b"
+    for path in (young, old):
+        path.write_text("")
+    os.utime(old, (1.0, 1.0))
+    monkeypatch.setattr("time.time", lambda: 1e12)
+    store.prepare()
+    assert (young.exists(), old.exists()) == (True, False)
 
 
 WRITER = """

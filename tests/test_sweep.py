@@ -11,7 +11,8 @@ from driver import processes_of, start_driver, wait_for_nobody
 
 from syntharena.bench import leaderboard, render, sweep
 from syntharena.bench.datasets import DatasetError
-from syntharena.bench.local import Local, Workplace, _slots
+from syntharena.bench.local import Local
+from syntharena.bench.pool import Workplace, slots
 from syntharena.bench.status import status
 from syntharena.bench.store import Store, StoreError
 
@@ -125,33 +126,55 @@ def test_a_worker_that_is_killed_costs_one_cell(store, place, make_cell):
     cells = [make_cell(hostile("Slow", seconds=3), seed=0)]
     cells += [make_cell(HONEST, seed=seed) for seed in (1, 2)]
 
-    class Killer:
-        def begin(self, progress):
-            pass
-
-        def on_event(self, cell, event):
-            if cell is cells[0] and event.get("event", {}).get("step") == 1:
-                worker = parent_of(cell_process())
-                os.kill(worker, signal.SIGKILL)
-
-    def cell_process():
-        """The deepest descendant: launcher -> nursery -> worker -> cell."""
-        from syntharena.bench import process
-
-        return list(process.descendants())[-1]
-
-    def parent_of(pid):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-    progress = sweep.run(cells, store, Local(1), place, watchers=[Killer()])
+    progress = sweep.run(cells, store, Local(1), place, watchers=[Killer(cells[0], 1)])
     assert dict(progress.counts) == {"failed": 1, "ok": 2}
     assert store.get(cells[0])["reason"] == "its worker process was killed"
 
 
+def test_a_cell_whose_worker_is_killed_goes_on_where_it_was(
+    store, place, make_cell, monkeypatch, tmp_path
+):
+    trace = tmp_path / "trace"
+    monkeypatch.setenv("SYNTHARENA_TRACE", str(trace))
+    cell = make_cell(hostile("Patient", steps=30))
+    killer = Killer(cell, 5)
+    progress = sweep.run([cell], store, Local(1), place, watchers=[killer])
+    assert dict(progress.counts) == {"ok": 1}
+    assert killer.killed
+    assert len(trace.read_text().split()) <= 31  # at most the step in hand was done twice
+
+
+class Killer:
+    """Kills the worker of a cell that reports a step, once."""
+
+    def __init__(self, cell, step):
+        self.cell, self.step, self.killed = cell, step, False
+
+    def begin(self, progress):
+        pass
+
+    def on_event(self, cell, event):
+        reached = event.get("event", {}).get("step", 0)
+        if cell is self.cell and reached >= self.step and not self.killed:
+            os.kill(parent_of(cell_process()), signal.SIGKILL)
+            self.killed = True
+
+
+def cell_process():
+    """The deepest descendant: launcher -> nursery -> worker -> cell."""
+    from syntharena.bench import process
+
+    return list(process.descendants())[-1]
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def test_workers_never_share_processors_that_were_asked_for():
-    assert _slots([0, 1, 2, 3], 2, 2) == [(0, 1), (2, 3)]
-    assert _slots([4, 9], 2, 1) == [(4,), (9,)]
-    assert _slots([0, 1], 3, 1) == [(0, 1)] * 3
+    assert slots([0, 1, 2, 3], 2, 2) == [(0, 1), (2, 3)]
+    assert slots([4, 9], 2, 1) == [(4,), (9,)]
+    assert slots([0, 1], 3, 1) == [(0, 1)] * 3
 
 
 def kill_and_resume(make_cell, tmp_path, *, seeds, kills, seconds):

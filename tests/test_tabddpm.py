@@ -219,7 +219,8 @@ def test_the_bound_of_a_network_that_knows_is_the_entropy():
     drawn = torch.multinomial(Oracle.shares, n, replacement=True, generator=seeded())
     numbers = Oracle.mean + Oracle.deviation * torch.randn(n, 1, generator=seeded(1))
     places, labels = torch.column_stack([drawn, drawn + 3]), torch.zeros(n, dtype=torch.int64)
-    losses = process.losses(Oracle(40), numbers, places, labels, seeded(2))
+    noise = process.noise(n, 1, seeded(2))
+    losses = process.losses(Oracle(40), numbers, places, labels, noise)
     entropy = -float((Oracle.shares * Oracle.shares.log()).sum())
     # Two equal codes have the entropy of one; that both are drawn at once in each step costs some.
     assert 0.49 * entropy < float(losses["codes"]) < 0.65 * entropy

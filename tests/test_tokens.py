@@ -178,7 +178,7 @@ def test_the_best_weights_are_kept():
     best = learning.Best(network)
     for loss, weight in [(3.0, 1.0), (1.0, 2.0), (2.0, 3.0)]:
         torch.nn.init.constant_(network.weight, weight)
-        best.after_pass(loss)
+        best.after_pass([loss])
     assert best.kept.weight.item() == 2.0
 
 
@@ -199,8 +199,12 @@ def test_passes_are_reported_and_learning_goes_on_from_its_state():
     def taught(steps, state=None):
         network = linear_network(1.0)
         rate = learning.Falling(0.1, 10, patience=1, factor=0.5)
-        listeners = [rate.after_pass, lambda loss: reports.append(loss)]
-        taught = learning.Learning(network, rate, 3, listeners, warm_up=2, clip=0.5)
+
+        def after_pass(losses):
+            taught.fall(losses)
+            reports.extend(losses)
+
+        taught = learning.Learning(network, [rate], 3, after_pass, warm_up=2, clip=0.5)
         if state is not None:
             taught.load_state_dict(state)
         for step in steps:

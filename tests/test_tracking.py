@@ -11,7 +11,8 @@ import pytest
 import searched
 
 from syntharena.bench import leaderboard, render, sweep, tracking
-from syntharena.bench.local import Local, Workplace
+from syntharena.bench.local import Local
+from syntharena.bench.pool import Workplace
 
 SUPPORT = Path(__file__).parent / "support"
 
@@ -242,3 +243,55 @@ def test_hostile_names_reach_mlflow_as_text(store, uri, make_cell, toy):
     assert warnings == []
     (parent,) = (r for r in all_runs(uri) if r.data.tags.get(tracking.KIND_TAG) == "cell")
     assert parent.data.tags["syntharena.generator"] == name
+
+
+def test_sync_adds_what_is_missing_and_nothing_twice(store, uri, make_cell):
+    cells = [make_cell(slow(), seed=seed) for seed in range(3)]
+    sweep.run(cells[:2], store, Local(2), Workplace(store.root, None, store.root / "cache"))
+    assert tracking.sync(store, uri, "syntharena") == 2
+    run(store, cells, uri)  # the third one live
+    assert tracking.sync(store, uri, "syntharena") == 0
+    for notes in store.root.glob("mlflow-*.logged"):
+        notes.unlink()
+    assert tracking.sync(store, uri, "syntharena") == 0
+    kinds = [r.data.tags.get(tracking.KIND_TAG) for r in all_runs(uri)]
+    assert kinds.count("cell") == 3
+    one, other = boards(store, uri)
+    assert one == other
+
+
+def test_sync_replaces_what_a_process_left_half_written(store, uri, make_cell):
+    cell = make_cell(slow())
+    sweep.run([cell], store, Local(1), Workplace(store.root, None, store.root / "cache"))
+    log = tracking._Log(uri, "syntharena", store)
+    log.open(cell.record_key, cell.summary(), 1.0)
+    log.live(cell.record_key, {"stage": "train"})
+    assert tracking.sync(store, uri, "syntharena") == 1
+    kinds = [r.data.tags.get(tracking.KIND_TAG) for r in all_runs(uri)]
+    assert (kinds.count("cell"), kinds.count("stage")) == (1, 3)
+
+
+def test_sync_keeps_out_of_a_sweep_that_writes(store, uri):
+    held = tracking._Journal(store.root, uri, "syntharena")
+    assert held.hold()
+    with pytest.raises(ValueError, match="sync when it has ended"):
+        tracking.sync(store, uri, "syntharena")
+    held.release()
+    assert tracking.sync(store, uri, "syntharena") == 0
+
+
+def test_a_cell_that_is_started_again_goes_on_in_its_run(store, uri, make_cell):
+    cell = make_cell(slow())
+    tracker = tracking.Tracker(store, uri, "syntharena", pytest.fail)
+    tracker.begin(sweep.Progress([cell], [cell]))
+    for event in (
+        {"started": 1.0},
+        {"event": {"stage": "train"}},
+        {"queued": "interrupted"},
+        {"started": 2.0},
+        {"event": {"stage": "train"}},
+    ):
+        tracker.on_event(cell, event)
+    tracker.close()
+    kinds = [r.data.tags.get(tracking.KIND_TAG) for r in all_runs(uri)]
+    assert (kinds.count("cell"), kinds.count("stage")) == (1, 1)

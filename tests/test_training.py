@@ -13,7 +13,7 @@ from syntharena.bench.contracts import Budget
 from syntharena.bench.probes import schemas, table
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.common import NoCheckpoint
-from syntharena.generators.networks import training
+from syntharena.generators.networks import learning, network, start, training
 from syntharena.generators.views.mixed import Mixed
 from syntharena.generators.views.scales import NormalScores, Standard
 
@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch")
 LOOKED_AT = {
     name: spec
     for name, spec in GENERATORS.items()
-    if issubclass(targets.find(spec["_target_"], ()), training.Network)
+    if issubclass(targets.find(spec["_target_"], ()), network.Network)
 }
 
 
@@ -29,32 +29,40 @@ class Killed(Exception):
     """What ends a training before its time."""
 
 
-class Tiny(training.Network):
+class Tiny(network.Network):
     """A linear network that learns noise, killed after some steps where that is asked for."""
 
     def __init__(self, steps, dies_at=None):
         self.steps = steps
         self.dies_at = dies_at
 
-    def fit(self, train, *, schema, budget, rng):
+    def _begin(self, train, schema, rng):
         draws = training.seeded(rng)
-        network = training.initialised(lambda: torch.nn.Linear(3, 1), rng)
-        adam = torch.optim.Adam(network.parameters(), fused=True)
+        linear = training.initialised(lambda: torch.nn.Linear(3, 1), rng)
         batches = training.Batches(50, 8, draws)
         rows = torch.randn(50, 3, generator=draws)
+        return start.Start({"network": linear}, (rows,), draws, {"rows": batches})
+
+    def _course(self, seeds):
+        linear = seeds.networks["network"]
+        adam = torch.optim.Adam(linear.parameters(), fused=True)
+
+        def draw(own):
+            return own.batches["rows"].draw(), torch.randn(8, 1, generator=own.draws)
+
+        def loss_of(linear, rows, chosen, wanted):
+            return (linear(rows[chosen]) - wanted).square().mean()
 
         def step(number):
             if number == self.dies_at:
                 raise Killed
-            loss = (network(rows[batches.draw()]) - torch.randn(8, 1, generator=draws)).square()
-            adam.zero_grad()
-            loss.mean().backward()
-            adam.step()
-            return {"loss": loss.mean()}
+            loss = seeds.each(loss_of, linear, *seeds.held, *seeds.drawn(draw))
+            learning.follow(loss, linear, adam)
+            return {"loss": loss}
 
-        parts = {"network": network, "adam": adam, "draws": draws, "batches": batches}
-        self._learn(step, self.steps, parts, lambda: {"network": network})
-        return self
+        parts = {"network": linear, "adam": adam}
+        learned = lambda seed: {"network": seeds.own(linear, seed)}  # noqa: E731
+        return start.Course(step, self.steps, parts, learned)
 
 
 def fitted(tiny, checkpoint=None):
@@ -102,7 +110,7 @@ def test_a_loss_that_is_no_number_ends_the_training():
             lambda number: {"loss": torch.tensor(np.nan)},
             30,
             {},
-            progress=lambda *args, **losses: None,
+            progress=[lambda *args, **losses: None],
             checkpoint=NoCheckpoint(),
         )
 

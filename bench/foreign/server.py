@@ -29,6 +29,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
+KILL_PATIENCE = 2.0  # seconds: whoever kills a guest from outside may be about to kill its cell
 HARNESS = ("syntharena.bench.foreign.guest", "syntharena.bench.process")
 
 
@@ -111,7 +112,9 @@ def _keep(conversation: int, log: int, asked: Mapping[str, Any]) -> None:
         hung_up.register(conversation, 0)  # the end of the other side is always told
         limits = process.Limits(cpus=tuple(asked["cpus"]) or None)
         outcome = process.run(serve, limits, cancelled=lambda: bool(hung_up.poll(0)))
-        if outcome.ended != "cancelled":
+        killed = outcome.ended == "exit" and -outcome.exit_code in (signal.SIGTERM, signal.SIGKILL)
+        hung_up_then = killed and hung_up.poll(1000 * KILL_PATIENCE)
+        if outcome.ended != "cancelled" and not hung_up_then:
             wire = importlib.import_module("syntharena.bench.foreign.wire")
             told = {"exit_code": outcome.exit_code, "oom": outcome.ended == "oom"}
             wire.Channel(socket.socket(fileno=conversation)).end(**told)

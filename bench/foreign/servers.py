@@ -89,6 +89,18 @@ def _of_spec(spec: Mapping[str, Any], environment: Environment) -> dict[str, lis
     return {"path": path, "preload": preload}
 
 
+def missing(specs: Iterable[Mapping[str, Any]], cache_dir: Path) -> list[str]:
+    """Return what the environments hold, for people, that ``prepare`` would make."""
+    wanted = {e.key: e for e in map(Environment.of, specs) if e is not None}
+    return [e.text for e in wanted.values() if making.made(e, cache_dir) is None]
+
+
+def wanted_by(specs: Iterable[Mapping[str, Any]], prepared: Iterable[Plain]) -> list[Plain]:
+    """Return those of ``prepared`` in whose environments the specifications run."""
+    keys = {environment.key for environment in map(Environment.of, specs) if environment}
+    return [known for known in prepared if known["key"] in keys]
+
+
 def register(wanted: Iterable[Mapping[str, Any]]) -> None:
     """Let this process and its children know servers, started at the first use in each.
 

@@ -67,3 +67,18 @@ def misses(
 def divergence(means: Tensor, log_variances: Tensor) -> Tensor:
     """Return the mean over rows and latents of the divergence from a standard normal."""
     return (means.square() + log_variances.exp() - 1 - log_variances).mean() / 2
+
+
+def losses(
+    vae: ColumnVae, blocks: Blocks, numbers: Tensor, places: Tensor, rows: Tensor, noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return how far rows are from what noisy latents of theirs lead to, and the divergence."""
+    clean = numbers[rows], places[rows]
+    found = vae(*clean, noise)
+    return misses(blocks, *clean, found[:2]), divergence(*found[2:])
+
+
+def missed(vae: ColumnVae, blocks: Blocks, numbers: Tensor, places: Tensor, rows: Tensor) -> Tensor:
+    """Return how far some rows of a table are from what the means of their latents lead to."""
+    clean = numbers[rows], places[rows]
+    return misses(blocks, *clean, vae.decode(vae.encode(*clean)[0]))

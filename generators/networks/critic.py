@@ -10,13 +10,14 @@ a real and a generated row enters the first layer as the same mix of what the tw
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
+
+from .room import Along, Places
 
 KINKED = 0.2  # slope of the leaky rectifiers below 0
 
@@ -58,21 +59,20 @@ def spread_out(module: nn.Module, inputs: int) -> None:
         nn.init.uniform_(weights, -(inputs**-0.5), inputs**-0.5)
 
 
-@dataclass(frozen=True)
-class CriticNoise:
-    """What one step of a critic draws.
+class CriticNoise(NamedTuple):
+    """What one step of a critic draws, all of it uniform in [0, 1).
 
     Parameters
     ----------
-    kept, kept_mixed : list of Tensor
-        What each hidden layer's units are multiplied with by dropout, of real and generated packs
+    uniforms, uniforms_mixed : list of Tensor
+        Decide which of each hidden layer's units dropout leaves out, of real and generated packs
         and of their mixes.
     shares : Tensor, shape (packs, 1)
         Of the real pack in each mix.
     """
 
-    kept: list[Tensor]
-    kept_mixed: list[Tensor]
+    uniforms: list[Tensor]
+    uniforms_mixed: list[Tensor]
     shares: Tensor
 
 
@@ -85,8 +85,12 @@ class Critic(nn.Module):
         Length of a row.
     hidden : sequence of int
         Units of the hidden layers.
+    numbers : int
+        How many of a row come after the places.
     asked : int
         Length of the conditional vector beside a row.
+    asked_blocks : int
+        How many blocks it has, the first ones.
     pack : int
         Rows in a pack.
     slope : float
@@ -102,7 +106,9 @@ class Critic(nn.Module):
         width: int,
         hidden: Sequence[int],
         *,
+        numbers: int = 0,
         asked: int = 0,
+        asked_blocks: int = 0,
         pack: int = 1,
         slope: float = KINKED,
         dropout: float = 0.0,
@@ -111,20 +117,29 @@ class Critic(nn.Module):
         self.entry = Beside(pack * width, pack * asked, hidden[0])
         self.layers = nn.ModuleList(nn.Linear(*ends) for ends in pairwise([*hidden, 1]))
         self.hidden, self.pack, self.slope, self.dropout = hidden, pack, slope, dropout
+        self.numbers, self.asked_blocks = numbers, asked_blocks
         self.register_buffer("offsets", torch.arange(pack) * asked, persistent=False)
+
+    def along_places(self) -> dict[str, list[Along]]:
+        """Say which weights run over places (``room``)."""
+        found = {"entry.dense.weight": [Along(1, [Places(), self.numbers] * self.pack)]}
+        if self.entry.rows is not None:
+            found["entry.rows"] = [Along(0, [Places(self.asked_blocks)] * self.pack)]
+        return found
 
     def noise(self, packs: int, draws: Generator) -> CriticNoise:
         """Draw what a step on so many real packs and as many generated ones needs."""
         shares = torch.rand(packs, 1, generator=draws, device=draws.device)
-        return CriticNoise(self.kept(2 * packs, draws), self.kept(packs, draws), shares)
+        return CriticNoise(self.uniforms(2 * packs, draws), self.uniforms(packs, draws), shares)
 
-    def kept(self, packs: int, draws: Generator) -> list[Tensor]:
-        """Draw dropout of so many packs; nothing where there is no dropout."""
-        if not self.dropout:
-            return []
-        sizes = [(packs, units) for units in self.hidden]
-        drawn = (torch.rand(size, generator=draws, device=draws.device) for size in sizes)
-        return [(d >= self.dropout) / (1 - self.dropout) for d in drawn]
+    def uniforms(self, packs: int, draws: Generator) -> list[Tensor]:
+        """Draw what decides on the dropout of so many packs; nothing where there is none."""
+        sizes = [(packs, units) for units in self.hidden] if self.dropout else []
+        return [torch.rand(size, generator=draws, device=draws.device) for size in sizes]
+
+    def kept(self, uniforms: Sequence[Tensor]) -> list[Tensor]:
+        """Return what dropout multiplies each hidden layer's units with."""
+        return [(drawn >= self.dropout) / (1 - self.dropout) for drawn in uniforms]
 
     def enter(self, rows: Tensor, asked: Tensor | None = None) -> Tensor:
         """Return what the first rectifiers see of rows (n, width) and the places asked for (m,).
@@ -165,9 +180,9 @@ class Critic(nn.Module):
         The gradient that is penalised is that in the rows; both sorts share a conditional vector.
         """
         entered = self.enter(torch.cat([real, fake]), asked)
-        real_scores, fake_scores = self.scores(entered, noise.kept).chunk(2)
+        real_scores, fake_scores = self.scores(entered, self.kept(noise.uniforms)).chunk(2)
         with torch.no_grad():
             real_side, fake_side = entered.chunk(2)
             mixed = torch.lerp(fake_side, real_side, noise.shares)
-        norms = self.gradients(mixed, noise.kept_mixed).norm(dim=1)
+        norms = self.gradients(mixed, self.kept(noise.uniforms_mixed)).norm(dim=1)
         return fake_scores.mean() - real_scores.mean() + penalty * (norms - 1).square().mean()

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
 from .multinomial import Codes, Leap
+from .room import ABSENT, Along, Places
 
 LENGTH = 128  # of the embeddings of a row, its time and its label
 LONGEST = 10_000  # wave, in times over 2 pi
@@ -52,6 +54,24 @@ def noisy_numbers(numbers: Tensor, noise: Tensor, leap: Leap) -> Tensor:
     return leap.kept.sqrt() * numbers + leap.lost.sqrt() * noise
 
 
+class Noise(NamedTuple):
+    """What one look at ``n`` rows draws.
+
+    Parameters
+    ----------
+    times : Tensor, shape (n,)
+        Uniform in [0, 1): which of the row's part of the times.
+    numbers : Tensor, shape (n, numbers)
+        Standard normal.
+    codes : Tensor, shape (2, n, columns)
+        Uniform in [0, 1): whether a code is kept, and what stands in its place.
+    """
+
+    times: Tensor
+    numbers: Tensor
+    codes: Tensor
+
+
 class Denoiser(nn.Module):
     """Predicts the noise of numbers and the clean codes from a noisy row, its time and its label.
 
@@ -85,6 +105,15 @@ class Denoiser(nn.Module):
         for ends in pairwise([LENGTH, *hidden]):
             layers += [nn.Linear(*ends), nn.ReLU()]
         self.trunk = nn.Sequential(*layers, nn.Linear(hidden[-1], numbers + width))
+
+    def along_places(self) -> dict[str, list[Along]]:
+        """Say which weights run over places (``room``)."""
+        row, last = (self.numbers, Places()), len(self.trunk) - 1
+        return {
+            "entry": [Along(0, row)],
+            f"trunk.{last}.weight": [Along(0, row)],
+            f"trunk.{last}.bias": [Along(0, row, ABSENT)],
+        }
 
     def forward(
         self, numbers: Tensor, places: Tensor, times: Tensor, labels: Tensor
@@ -154,35 +183,43 @@ class Process:
         """What noise does from each time to the next, shape (times, 6)."""
         return leaps(self.kept).to(self.lowest.device)
 
+    def noise(self, n: int, numbers: int, generator: Generator) -> Noise:
+        """Draw what the losses of ``n`` rows of so many numbers need."""
+        device, columns = self.lowest.device, len(self.codes.counts)
+        return Noise(
+            torch.rand(n, generator=generator, device=device),
+            torch.randn(n, numbers, generator=generator, device=device),
+            torch.rand(2, n, columns, generator=generator, device=device),
+        )
+
     def losses(
         self,
         network: Denoiser,
         numbers: Tensor,
         places: Tensor,
         labels: Tensor,
-        generator: Generator,
+        noise: Noise,
+        codes: Codes | None = None,
     ) -> dict[str, Tensor]:
         """Return the mean squared error of the noise and the bound on the codes' log-likelihood.
 
         The bound is the mean over codes of a sum over times, of which every row has one, drawn at
         random from a part of its own of all times: that is as good as independent ones, with less
-        variance (Kingma et al. 2021, arXiv:2107.00630).
+        variance (Kingma et al. 2021, arXiv:2107.00630). ``codes`` stand for the process's own.
         """
-        device = numbers.device
+        codes = codes or self.codes
         n, columns = places.shape
-        parts = torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device)
+        parts = torch.arange(n, device=numbers.device) + noise.times
         times = (parts * (self.times / n)).long().clamp(max=self.times - 1)
         leap = Leap(*self.leaps[times].T[:, :, None])
-        noise = torch.randn(numbers.shape, generator=generator, device=device)
-        uniforms = torch.rand(2, n, columns, generator=generator, device=device)
-        noisy = self.codes.noisy(places, uniforms, leap.kept)
-        mixed = noisy_numbers(numbers, noise, leap)
+        noisy = codes.noisy(places, noise.codes, leap.kept)
+        mixed = noisy_numbers(numbers, noise.numbers, leap)
         predicted, logits = network(mixed, noisy, times, labels)
         losses = {}
         if numbers.shape[1]:
-            losses["numbers"] = (predicted - noise).square().mean()
+            losses["numbers"] = (predicted - noise.numbers).square().mean()
         if columns:
-            divergence = self.codes.divergence(logits, places, noisy, leap)
+            divergence = codes.divergence(logits, places, noisy, leap)
             losses["codes"] = self.times * divergence.mean()
         return losses
 

@@ -1,25 +1,31 @@
 """What TabDiff and flow matching share: one network for numbers and codes, and its training.
 
-A subclass says what a step loses and how rows are drawn: ``_losses`` and ``_draw``.
+A subclass says what a step draws and loses, and how rows are drawn: ``_noise``, ``_losses`` and
+``_draw``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ...bench.contracts import Budget
 from ...bench.schema import Schema
 from ..common import check_at_least, check_rows
 from ..views.scaled import Asked, Scaled
 from .learning import Average, Falling, Learning, steps_of
-from .training import Batches, Network, device_of, initialised, seeded
+from .network import Network
+from .start import Course, Start
+from .training import Batches, device_of, initialised, seeded
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from ..views.blocks import Blocks
+    from .room import Room
+    from .seeds import Seeds
     from .tokens import Denoiser
 
 FALL = 0.9  # of the learning rate, whenever the loss has stopped falling
@@ -102,8 +108,12 @@ class Denoising(Network):
             hidden=self.hidden,
         )
 
+    def _noise(self, n: int, start: Start) -> tuple[Any, ...]:
+        """Draw what the losses of ``n`` rows need."""
+        raise NotImplementedError
+
     def _losses(
-        self, network: Any, numbers: Tensor, places: Tensor, draws: Generator
+        self, network: Any, blocks: Blocks, numbers: Tensor, places: Tensor, *noise: Any
     ) -> tuple[Tensor, Tensor]:
         """Return the losses of numbers and of codes in a batch of clean rows, scalars."""
         raise NotImplementedError
@@ -127,41 +137,71 @@ class Denoising(Network):
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be > 0, got {self.learning_rate!r}")
 
-    def fit(
-        self, train: pd.DataFrame, *, schema: Schema, budget: Budget, rng: np.random.Generator
-    ) -> Self:
-        """Train the network."""
+    def _begin(self, train: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> Start:
+        """Scale rows, and build the network."""
         self._check()
         check_rows(train)
         device = device_of(self.device)
         scaled = self.scaled_ = Scaled.of(train, schema, device)
-        numbers, places = scaled.tensors(train)
+        rows = scaled.tensors(train)
         network = initialised(lambda: self._network(scaled), rng).to(device)
         draws = seeded(rng, device)
-        batches = Batches(len(numbers), self.batch, draws)
+        batches = Batches(len(rows[0]), self.batch, draws)
+        return Start(
+            {"network": network},
+            rows,
+            draws,
+            {"rows": batches},
+            alike=(len(scaled.mixed.numeric), batches.per_pass, batches.per_epoch),
+            blocks=scaled.blocks,
+        )
+
+    def _widened(self, start: Start, room: Room) -> Start:
+        numbers, places = start.held
+        scaled = replace(self.scaled_, blocks=room.wide)
+
+        def networks(rng: np.random.Generator) -> dict[str, Any]:
+            return {"network": initialised(lambda: self._network(scaled), rng)}
+
+        return start.widened(room, networks, (numbers, room.places(places)))
+
+    def _course(self, seeds: Seeds) -> Course:
+        network, batches = seeds.networks["network"], seeds.first.batches["rows"]
+        blocks = seeds.first.blocks
         total = steps_of(self.steps, self.epochs, batches.per_epoch)
         stride = 1 if self.steps is not None else batches.per_epoch
-        rate = Falling(self.learning_rate, total, patience=self.patience, factor=FALL)
+        falls = {"patience": self.patience, "factor": FALL}
         learning = Learning(
             network,
-            rate,
+            [Falling(self.learning_rate, total, **falls) for _ in range(seeds.count)],
             batches.per_pass,
             warm_up=self.warm_up * stride,
             clip=self.largest_gradient,
         )
         average = Average(network, self.average ** (1 / stride))
 
+        def draw(start: Start) -> tuple[Any, ...]:
+            rows = start.batches["rows"].draw()
+            return rows, *self._noise(len(rows), start)
+
+        def losses(
+            network: Any, numbers: Tensor, places: Tensor, rows: Tensor, *noise: Any
+        ) -> tuple[Tensor, Tensor]:
+            return self._losses(network, blocks, numbers[rows], places[rows], *noise)
+
         def step(number: int) -> dict[str, Tensor]:
-            rows = batches.draw()
-            of_numbers, of_codes = self._losses(network, numbers[rows], places[rows], draws)
+            of_numbers, of_codes = seeds.each(losses, network, *seeds.held, *seeds.drawn(draw))
             loss = self._weight(number / total) * of_numbers + of_codes
             learning.follow(number, loss, watched=of_numbers + of_codes)
             average.update()
             return {"numbers": of_numbers, "codes": of_codes}
 
-        parts = {"learning": learning, "average": average, "draws": draws, "batches": batches}
-        self._learn(step, total, parts, lambda: {"network": average.kept})
-        return self
+        return Course(
+            step,
+            total,
+            {"learning": learning, "average": average},
+            lambda seed: {"network": seeds.own(average.kept, seed)},
+        )
 
     def _rows(self, n: int, rng: np.random.Generator, asked: Asked | None = None) -> pd.DataFrame:
         """Draw ``n`` rows, with what is ``asked`` where that is possible."""
@@ -173,13 +213,12 @@ class Denoising(Network):
         return self.scaled_.drawn(n, draw)
 
 
-def steady_times(n: int, draws: Generator) -> Tensor:
-    """Draw ``n`` times in [0, 1): each uniform, together spread evenly over a batch.
+def steady_times(first: Tensor, n: int) -> Tensor:
+    """Return ``n`` times in [0, 1), spread evenly from the first, uniform one, of shape (1,).
 
     So a batch's loss varies less than with independent times (Kingma et al. 2021,
     arXiv:2107.00630, appendix I.1).
     """
     import torch
 
-    even = torch.arange(n, device=draws.device) / n
-    return (even + torch.rand(1, generator=draws, device=draws.device)) % 1
+    return (torch.arange(n, device=first.device) / n + first) % 1

@@ -11,12 +11,13 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ..views.blocks import Blocks
 from .critic import Beside, Critic, spread_out
 from .learning import Average, follow
+from .room import ABSENT, Along, Places
 
 
 class ResidualGenerator(nn.Module):
@@ -33,11 +34,24 @@ class ResidualGenerator(nn.Module):
         Units of the hidden layers, each with batch normalisation and a rectifier.
     width : int
         Length of the output.
+    numbers : int
+        How many of it come after the places.
+    asked_blocks : int
+        How many blocks the conditional vector has, the first ones.
     """
 
-    def __init__(self, noise: int, asked: int, hidden: Sequence[int], width: int) -> None:
+    def __init__(
+        self,
+        noise: int,
+        asked: int,
+        hidden: Sequence[int],
+        width: int,
+        *,
+        numbers: int = 0,
+        asked_blocks: int = 0,
+    ) -> None:
         super().__init__()
-        self.sizes = [*hidden, width]
+        self.sizes, self.numbers, self.asked_blocks = [*hidden, width], numbers, asked_blocks
         self.entry = Beside(noise, asked, sum(self.sizes))
         self.norms = nn.ModuleList(nn.BatchNorm1d(units) for units in hidden)
         before = list(accumulate(hidden))
@@ -54,6 +68,19 @@ class ResidualGenerator(nn.Module):
                 over_units = reach[:, None] if weights is self.entry.dense.weight else reach
                 weights.uniform_(-1, 1).mul_(over_units)
 
+    def along_places(self) -> dict[str, list[Along]]:
+        """Say which weights run over places (``room``)."""
+        row = Places(), self.numbers
+        units = *self.sizes[:-1], *row
+        found = {
+            "entry.dense.weight": [Along(0, units)],
+            "entry.dense.bias": [Along(0, units, ABSENT)],
+            f"layers.{len(self.layers) - 1}.weight": [Along(0, row)],
+        }
+        if self.entry.rows is not None:
+            found["entry.rows"] = [Along(0, [Places(self.asked_blocks)]), Along(1, units)]
+        return found
+
     def forward(self, noise: Tensor, asked: Tensor | None) -> Tensor:
         """Map noise (n, noise) and the places asked for (n,) to (n, width)."""
         places = None if asked is None else asked[:, None]
@@ -64,11 +91,33 @@ class ResidualGenerator(nn.Module):
         return parts[-1] + self.layers[-1](known)
 
 
-def tanh_layers(sizes: Sequence[int]) -> nn.Sequential:
-    """Build linear layers of these sizes, input and output included, with tanh between them."""
-    *hidden, last = pairwise(sizes)
-    layers = [module for ends in hidden for module in (nn.Linear(*ends), nn.Tanh())]
-    return nn.Sequential(*layers, nn.Linear(*last))
+class TanhLayers(nn.Sequential):
+    """Linear layers with tanh between them, that make rows from noise and other rows.
+
+    Parameters
+    ----------
+    noise, width : int
+        Lengths of the noise, which comes first in the input, and of a row.
+    hidden : sequence of int
+        Units of the hidden layers.
+    numbers : int
+        How many of a row come after the places.
+    """
+
+    def __init__(self, noise: int, hidden: Sequence[int], width: int, *, numbers: int = 0) -> None:
+        *inner, last = pairwise([noise + width, *hidden, width])
+        layers = [module for ends in inner for module in (nn.Linear(*ends), nn.Tanh())]
+        super().__init__(*layers, nn.Linear(*last))
+        self.noise, self.numbers = noise, numbers
+
+    def along_places(self) -> dict[str, list[Along]]:
+        """Say which weights run over places (``room``)."""
+        row, last = (Places(), self.numbers), len(self) - 1
+        return {
+            "0.weight": [Along(1, [self.noise, *row])],
+            f"{last}.weight": [Along(0, row)],
+            f"{last}.bias": [Along(0, row, ABSENT)],
+        }
 
 
 def xavier(network: Any) -> Any:
@@ -86,7 +135,7 @@ class Adversaries:
     Parameters
     ----------
     generator, critic : Module
-        The networks.
+        The networks: of one seed, or of several, stacked.
     learning_rate : float
         Of both, > 0.
     betas : tuple of float
@@ -95,8 +144,6 @@ class Adversaries:
         Weight of the generator's squared weights, >= 0.
     average : float
         Weight of the past in the running average of the generator's weights, in [0, 1).
-    device : str
-        Where the networks go.
     """
 
     def __init__(
@@ -108,9 +155,8 @@ class Adversaries:
         betas: tuple[float, float],
         decay: float = 0.0,
         average: float = 0.0,
-        device: str = "cpu",
     ) -> None:
-        self.generator, self.critic = generator.to(device), critic.to(device)
+        self.generator, self.critic = generator, critic
         options: dict[str, Any] = {"lr": learning_rate, "betas": betas, "fused": True}
         self._steps = torch.optim.Adam(generator.parameters(), weight_decay=decay, **options)
         self._critic_steps = torch.optim.Adam(critic.parameters(), **options)
@@ -141,10 +187,9 @@ class Adversaries:
         self.average.update()
 
 
-def gumbel(rows: int, width: int, draws: Generator) -> Tensor:
-    """Draw noise of the standard Gumbel distribution."""
-    uniform = torch.rand(rows, width, generator=draws, device=draws.device)
-    return -torch.log(-torch.log(uniform.clamp_(min=torch.finfo(uniform.dtype).tiny)))
+def gumbel(uniform: Tensor) -> Tensor:
+    """Turn uniform noise in [0, 1) into noise of the standard Gumbel distribution."""
+    return -torch.log(-torch.log(uniform.clamp(min=torch.finfo(uniform.dtype).tiny)))
 
 
 def activated(blocks: Blocks, outputs: Tensor, jitter: Tensor, temperature: float) -> Tensor:
@@ -156,6 +201,42 @@ def activated(blocks: Blocks, outputs: Tensor, jitter: Tensor, temperature: floa
     logits, offsets = outputs.split([blocks.width, outputs.shape[1] - blocks.width], dim=1)
     shares = blocks.softmax((logits + jitter) / temperature)
     return torch.cat([shares, torch.tanh(offsets)], dim=1)
+
+
+def real_rows(blocks: Blocks, places: Tensor, offsets: Tensor, rows: Tensor) -> Tensor:
+    """Return some rows of a table of places, int32 of shape (rows, blocks), and of offsets."""
+    return torch.cat([blocks.rows(places[rows].long()), offsets[rows]], dim=1)
+
+
+def generated(
+    generator: ResidualGenerator,
+    blocks: Blocks,
+    noise: Tensor,
+    asked: Tensor | None,
+    uniform: Tensor,
+    temperature: float,
+) -> tuple[Tensor, Tensor]:
+    """Return rows through which gradients pass (``activated``), and the outputs they come from.
+
+    ``uniform`` is noise in [0, 1), of shape (n, blocks.width).
+    """
+    outputs = generator(noise, asked)
+    return activated(blocks, outputs, gumbel(uniform), temperature), outputs
+
+
+def misled(
+    critic: Critic,
+    blocks: Blocks,
+    fake: Tensor,
+    outputs: Tensor,
+    asked: Tensor | None,
+    uniforms: Sequence[Tensor],
+) -> Tensor:
+    """Return the loss of a generator: low scores, and places asked for that it misses."""
+    loss = -critic.scores(critic.enter(fake, asked), critic.kept(uniforms)).mean()
+    if asked is None:
+        return loss
+    return loss + misses(blocks, outputs[:, : blocks.width], asked).mean()
 
 
 def unit_rows(blocks: Blocks, outputs: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ Zhang et al. 2024 (arXiv:2310.09656), section 3.3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from .column_vae import ColumnVae
 from .edm import sampled, scales, wanted
@@ -19,8 +19,7 @@ LOG_MEAN, LOG_DEVIATION = -1.2, 1.2  # of the noise in training
 CHUNK = 4096  # rows encoded at a time
 
 
-@dataclass(frozen=True)
-class Latents:
+class Latents(nn.Module):
     """Where the latents of a table lie.
 
     Parameters
@@ -34,8 +33,13 @@ class Latents:
     center: Tensor
     spread: Tensor
 
+    def __init__(self, center: Tensor, spread: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("center", center)
+        self.register_buffer("spread", spread)
+
     @classmethod
-    def of(cls, vae: ColumnVae, rows: tuple[Tensor, Tensor]) -> tuple[Latents, Tensor]:
+    def of(cls, vae: ColumnVae, rows: Sequence[Tensor]) -> tuple[Latents, Tensor]:
         """Encode numbers and places by their means; return also the scaled latents, (n, d)."""
         parts = [part.split(CHUNK) for part in rows]
         with torch.no_grad():
@@ -67,6 +71,13 @@ def loss(network: TimedPerceptron, clean: Tensor, noise: Tensor, log: Tensor) ->
     noisy = clean + sigma * noise
     found = network(scales(sigma, DATA)[2] * noisy, log / 4)
     return (found - wanted(clean, noisy, sigma, DATA)).square().mean()
+
+
+def loss_of_rows(
+    network: TimedPerceptron, latents: Tensor, rows: Tensor, noise: Tensor, log: Tensor
+) -> Tensor:
+    """Return the loss of some of the scaled latents."""
+    return loss(network, latents[rows], noise, log)
 
 
 def drawn(network: TimedPerceptron, unit: Tensor, steps: int, draws: Generator) -> Tensor:

@@ -51,14 +51,24 @@ class Falling:
     lowest : float
         It never falls below, >= 0. Evenly, it reaches it: by equal differences if it is 0, else by
         equal ratios.
+    threshold : float
+        Share of a loss by which a lower one is lower, in [0, 1).
     """
 
     def __init__(
-        self, start: float, total: int, *, patience: int, factor: float, lowest: float = 0.0
+        self,
+        start: float,
+        total: int,
+        *,
+        patience: int,
+        factor: float,
+        lowest: float = 0.0,
+        threshold: float = 0.0,
     ) -> None:
         self.value = self.start = start
         self.total = total
         self.patience, self.factor, self.lowest = patience, factor, lowest
+        self.threshold = threshold
         self.best, self.stale = math.inf, 0
 
     def at(self, step: int) -> float:
@@ -71,8 +81,9 @@ class Falling:
 
     def after_pass(self, loss: float) -> None:
         """Look at the loss of a pass."""
-        self.stale = 0 if loss < self.best else self.stale + 1
-        self.best = min(self.best, loss)
+        self.stale += 1
+        if loss < self.best * (1 - self.threshold):
+            self.best, self.stale = loss, 0
         if self.patience and self.stale >= self.patience:
             self.stale = 0
             self.value = max(self.value * self.factor, self.lowest)
@@ -92,65 +103,69 @@ class Learning:
     Parameters
     ----------
     network : Module
-        What learns.
-    rate : Falling
-        The learning rate.
+        What learns: of one seed, or of several, stacked.
+    rates : sequence of Falling
+        The learning rate of each seed.
     per_pass : int
         Steps of a pass over the table; the last pass may have fewer.
-    after_pass : sequence of callable, optional
-        Each is told the mean loss of every pass; by default the rate is.
+    after_pass : callable, optional
+        Is told the mean loss of every pass, one for each seed; by default each rate is.
     warm_up : int
         First steps, in which the rate rises.
     clip : float, optional
-        Largest norm of a gradient.
+        Largest norm of a seed's gradient.
     """
 
     def __init__(
         self,
         network: Module,
-        rate: Falling,
+        rates: Sequence[Falling],
         per_pass: int,
-        after_pass: Sequence[Callable[[float], None]] | None = None,
+        after_pass: Callable[[Sequence[float]], None] | None = None,
         *,
         warm_up: int = 0,
         clip: float | None = None,
     ) -> None:
-        import torch
+        from .paced import Paced
 
-        self.network, self.rate, self.per_pass = network, rate, per_pass
-        self.listeners = [rate.after_pass] if after_pass is None else after_pass
+        self.network, self.rates, self.per_pass = network, rates, per_pass
+        self.after_pass = after_pass or self.fall
         self.warm_up, self.clip = warm_up, clip
-        self.weights = list(network.parameters())
-        self.adam = torch.optim.Adam(self.weights, lr=rate.start, fused=True)
+        self.adam = Paced(network, apart=len(rates) > 1 and rates[0].patience > 0)
         self.steps = 0
         self.sum: Any = 0.0
 
-    def follow(self, step: int, loss: Tensor, watched: Tensor | None = None) -> None:
-        """Take step 0, 1, ... down ``loss``; passes report ``watched`` if it is given."""
-        import torch
+    def fall(self, losses: Sequence[float]) -> None:
+        """Tell each rate the loss of a pass."""
+        for rate, loss in zip(self.rates, losses, strict=True):
+            rate.after_pass(loss)
 
-        gradients = torch.autograd.grad(loss, self.weights, allow_unused=True)
-        for weight, gradient in zip(self.weights, gradients, strict=True):
-            weight.grad = gradient
+    def follow(self, step: int, loss: Tensor, watched: Tensor | None = None) -> None:
+        """Take step 0, 1, ... down ``loss``; passes report ``watched`` if it is given.
+
+        Losses are scalars, or of shape (seeds,).
+        """
+        from .paced import clip_gradients, set_gradients
+
+        weights = self.adam.weights
+        set_gradients(loss, weights)
         if self.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.weights, self.clip)
+            clip_gradients(weights, self.clip, len(self.rates))
         rising = min(1.0, (step + 1) / max(self.warm_up, 1))
-        self.adam.param_groups[0]["lr"] = self.rate.at(step) * rising
-        self.adam.step()
+        self.adam.step([rate.at(step) * rising for rate in self.rates])
         self.steps += 1
         self.sum = self.sum + (loss if watched is None else watched).detach()
-        if self.steps == self.per_pass or step + 1 == self.rate.total:
-            mean = float(self.sum) / self.steps
+        if self.steps == self.per_pass or step + 1 == self.rates[0].total:
+            means = [total / self.steps for total in self.sum.reshape(-1).tolist()]
             self.steps, self.sum = 0, 0.0
-            for listener in self.listeners:
-                listener(mean)
+            self.after_pass(means)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what steps change."""
         return {
             "network": self.network.state_dict(),
             "adam": self.adam.state_dict(),
-            "rate": self.rate.state_dict(),
+            "rates": [rate.state_dict() for rate in self.rates],
             "pass": (self.steps, self.sum),
         }
 
@@ -158,7 +173,8 @@ class Learning:
         """Go on from there."""
         self.network.load_state_dict(state["network"])
         self.adam.load_state_dict(state["adam"])
-        self.rate.load_state_dict(state["rate"])
+        for rate, own in zip(self.rates, state["rates"], strict=True):
+            rate.load_state_dict(own)
         self.steps, self.sum = state["pass"]
 
 
@@ -168,32 +184,62 @@ class Best(Generic[Network]):
     Parameters
     ----------
     network : Module
-        What learns.
+        What learns: of one seed, or of several, stacked.
+    seeds : int
+        How many they are; each keeps its own best weights.
     last : bool
         Whether to keep the last weights instead, as is best where the learning rate has fallen to 0
         and the losses of single passes are noise.
+    stops : int, optional
+        So many passes in a row without a lower loss end the training of a seed.
     """
 
-    def __init__(self, network: Network, *, last: bool = False) -> None:
+    def __init__(
+        self, network: Network, seeds: int = 1, *, last: bool = False, stops: int | None = None
+    ) -> None:
         self.network = network
-        self.last = last
+        self.last, self.stops = last, stops
         self.kept = copy.deepcopy(network)
-        self.loss = math.inf
+        self.losses = [math.inf] * seeds
+        self.waited = [0] * seeds
 
-    def after_pass(self, loss: float) -> None:
-        """Keep the present weights if they are wanted: the last, or those of the lowest loss."""
-        if self.last or loss < self.loss:
-            self.loss = loss
+    @property
+    def going(self) -> list[bool]:
+        """Whether the training of each seed has not ended."""
+        return [self.stops is None or waited < self.stops for waited in self.waited]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training of all seeds has ended."""
+        return not any(self.going)
+
+    def after_pass(self, losses: Sequence[float]) -> None:
+        """Keep the present weights of each seed that wants them: the last, or the best."""
+        better = [
+            place
+            for place, (loss, least, on) in enumerate(
+                zip(losses, self.losses, self.going, strict=True)
+            )
+            if on and (self.last or loss < least)
+        ]
+        self.waited = [waited + 1 for waited in self.waited]
+        for place in better:
+            self.losses[place], self.waited[place] = losses[place], 0
+        if len(better) == len(losses):
             self.kept.load_state_dict(self.network.state_dict())
+            return
+        present = self.network.state_dict()
+        for name, kept in self.kept.state_dict().items():
+            kept[better] = present[name][better]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the kept weights and their loss."""
-        return {"kept": self.kept.state_dict(), "loss": self.loss}
+        """Return the kept weights, their losses and how old they are."""
+        return {"kept": self.kept.state_dict(), "losses": self.losses, "waited": self.waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
         self.kept.load_state_dict(state["kept"])
-        self.loss = state["loss"]
+        self.losses, self.waited = list(state["losses"]), list(state["waited"])
 
 
 class Average:
@@ -218,10 +264,10 @@ class Average:
     def __init__(self, network: Module, decay: float) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"average must be in [0, 1), got {decay!r}")
-        self.network = network
         self.kept = copy.deepcopy(network)
         self.decay = decay
         self.updates = 0
+        self._kept, self._new = _numbers(self.kept), _numbers(network)
 
     def update(self) -> None:
         """Take the present weights in; early ones replace what is kept (Adam's correction)."""
@@ -230,8 +276,7 @@ class Average:
         self.updates += 1
         share = (1 - self.decay) / (1 - self.decay**self.updates)
         with torch.no_grad():
-            for kept, new in zip(_numbers(self.kept), _numbers(self.network), strict=True):
-                kept.lerp_(new, share)
+            torch._foreach_lerp_(self._kept, self._new, share)  # pyright: ignore[reportPrivateImportUsage]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the average and how much it has seen."""
@@ -255,11 +300,11 @@ def slow_down(optimizer: Optimizer, learning_rate: float, done: float) -> None:
 
 
 def follow(loss: Tensor, network: Module, optimizer: Optimizer) -> None:
-    """Take one step down a loss, and leave the gradients of all other networks alone."""
-    import torch
+    """Take one step down a loss, and leave the gradients of all other networks alone.
 
-    parameters = list(network.parameters())
-    gradients = torch.autograd.grad(loss, parameters)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
+    The loss is a scalar, or of shape (seeds,) where the network is of several, stacked.
+    """
+    from .paced import set_gradients
+
+    set_gradients(loss, list(network.parameters()))
     optimizer.step()

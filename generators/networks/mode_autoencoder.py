@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..views.blocks import Blocks
+from .room import ABSENT, Along, Places
 
 DEVIATIONS = (0.01, 1.0)  # least and largest one of an offset
 FIRST_DEVIATION = 0.1
@@ -63,6 +64,15 @@ class ModeAutoencoder(nn.Module):
         """Return the logits of all places and the means of the offsets."""
         outputs = self.decoder(latent)
         return outputs[:, : self.width], torch.tanh(outputs[:, self.width :])
+
+    def along_places(self) -> dict[str, list[Along]]:
+        """Say which weights run over places (``room``)."""
+        row = Places(), len(self.deviations)
+        return {
+            "encoder.0.weight": [Along(1, row)],
+            "decoder.4.weight": [Along(0, row)],
+            "decoder.4.bias": [Along(0, row, ABSENT)],
+        }
 
     def clip(self) -> None:
         """Bring the deviations into their range."""

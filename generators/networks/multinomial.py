@@ -45,13 +45,16 @@ class Codes:
     ----------
     blocks : Blocks
         Where the columns' categories stand; a code is a place.
+    members : Tensor, optional
+        Which block a place belongs to, as in ``blocks.blocks``, where some belong to none: there is
+        no such category, and its logits are to be lowest.
     """
 
-    def __init__(self, blocks: Blocks) -> None:
+    def __init__(self, blocks: Blocks, members: Tensor | None = None) -> None:
         self.blocks = blocks
-        device = blocks.device
-        self.counts = torch.tensor(blocks.sizes, device=device)
-        self.starts = torch.from_numpy(blocks.starts).to(device)
+        self.members = blocks.blocks if members is None else members
+        self.counts = self.members.sum(0).long()
+        self.starts = torch.from_numpy(blocks.starts).to(blocks.device)
         self.chance = 1 / self.counts.float()
         self.log_chance = -self.counts.float().log()[blocks.owners]
 
@@ -107,7 +110,7 @@ class Codes:
         )
         predicted = (
             kept * (step * same + elsewhere) * at_clean
-            + stray * (step * at_noisy + elsewhere * (before @ self.blocks.blocks))
+            + stray * (step * at_noisy + elsewhere * (before @ self.members))
         ) / chance_noisy
         normalised = torch.logaddexp(step.log() + at_noisy, elsewhere.log())
         return true - chance_noisy.log() - predicted + normalised

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..views.blocks import Blocks
+from .room import ABSENT, Along
 
 LONGEST_WAVE = 10_000.0  # of the embedded times, in radians
 
@@ -40,6 +41,10 @@ class Tokens(nn.Module):
         self.hidden = _parameter(len(blocks.sizes), width)
         self.offsets = _parameter(numbers + len(blocks.sizes), width)
         self.register_buffer("within", blocks.blocks.cpu(), persistent=False)
+
+    def along_places(self) -> dict[str, list[Along]]:
+        """Say which weights run over places (``room``)."""
+        return {"places": [Along()]}
 
     def forward(self, numbers: Tensor, codes: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Return tokens of shape (n, columns, width).
@@ -83,6 +88,10 @@ class Heads(nn.Module):
         self.biases = nn.Parameter(torch.zeros(blocks.width))
         self.register_buffer("within", blocks.blocks.cpu(), persistent=False)
 
+    def along_places(self) -> dict[str, list[Along]]:
+        """Say which weights run over places (``room``)."""
+        return {"places": [Along()], "biases": [Along(fill=ABSENT)]}
+
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return numbers of shape (n, numbers) and logits of shape (n, blocks.width)."""
         numbers = (tokens[:, : self.numbers] * self.slopes).sum(2) + self.offsets
@@ -116,6 +125,8 @@ class Layer(nn.Module):
     factor : int
         How many times wider the hidden layer is.
     """
+
+    compiles = True  # its tokens are too narrow for a GPU's ready kernels (``replays``)
 
     def __init__(self, width: int, factor: int) -> None:
         super().__init__()

@@ -7,17 +7,15 @@ that was never cut short.
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ...bench.contracts import Budget, Checkpoint
-from ...bench.schema import Schema
-from ..common import NotPrivate
+from ...bench.contracts import Checkpoint
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -32,51 +30,6 @@ def not_installed() -> str | None:
     if find_spec("torch") is None:
         return "torch is not installed; pip install 'syntharena[networks]'"
     return None
-
-
-class Network(NotPrivate):
-    """What generators without a privacy mechanism have in common whose model is networks."""
-
-    drawn_on: str | None = None  # the device that draws rows; None: the one that trained
-    networks_: dict[str, Any]
-    _learned: Callable[[], Mapping[str, Any]]  # while it is being trained
-
-    def skip(self, schema: Schema, budget: Budget) -> str | None:
-        """Say why a cell does not apply."""
-        return super().skip(schema, budget) or not_installed()
-
-    @property
-    def parameters(self) -> int:
-        """How many weights were learned."""
-        return sum(p.numel() for net in self.networks_.values() for p in net.parameters())
-
-    def snapshot(self) -> None:
-        """Let ``sample`` draw from what was learned so far; to be called within ``progress``."""
-        self.networks_ = {
-            name: copy.deepcopy(network).to(self.drawn_on)
-            for name, network in self._learned().items()
-        }
-
-    def _learn(
-        self,
-        step: Callable[[int], Mapping[str, Tensor]],
-        total: int,
-        parts: Mapping[str, Any],
-        learned: Callable[[], Mapping[str, Any]],
-        until: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Train (``train``), and keep copies of the networks that ``learned`` returns."""
-        self._learned = learned
-        train(
-            step,
-            total,
-            parts,
-            progress=self.progress,
-            checkpoint=self.checkpoint,
-            until=until,
-        )
-        self.snapshot()
-        del self._learned
 
 
 def device_of(name: str) -> str:
@@ -118,7 +71,7 @@ def train(
     total: int,
     parts: Mapping[str, Any],
     *,
-    progress: Callable[..., None],
+    progress: Sequence[Callable[..., None]],
     checkpoint: Checkpoint,
     until: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -127,13 +80,15 @@ def train(
     Parameters
     ----------
     step : callable
-        Returns its losses by name, scalars.
+        Returns its losses by name: scalars, or tensors of shape (seeds,).
     total : int
         How many steps there are.
     parts : mapping of str to object
         Whatever steps change: with ``state_dict`` and ``load_state_dict``, or torch generators.
-    progress, checkpoint
-        Of the generator.
+    progress : sequence of callable
+        Of the generator of each seed.
+    checkpoint : Checkpoint
+        What was left there by a training with other parts is not taken.
     until : callable
         Says, from what is in ``parts``, whether to end before that.
 
@@ -143,37 +98,70 @@ def train(
         If a loss is not finite.
     """
     begun, kept = checkpoint.load() or (0, {})
+    if kept.keys() != parts.keys():
+        begun, kept = 0, {}
     for name, state in kept.items():
         _restore(parts[name], state)
     for done in range(begun + 1, total + 1):
         if until():
             break
-        losses = step(done - 1)
+        with quick_products():
+            losses = step(done - 1)
         if done % REPORT == 0 or done == total:
-            progress(done, total, **_finite(losses, done))
+            for tell, own in zip(progress, _finite(losses, done), strict=True):
+                tell(done, total, **own)
             checkpoint.save(lambda done=done: (done, {n: _state(p) for n, p in parts.items()}))
+        del losses  # and what autograd keeps for them
 
 
-def _finite(losses: Mapping[str, Tensor], step: int) -> dict[str, float]:
-    values = {name: float(loss.detach()) for name, loss in losses.items()}
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the loss {name!r} is {value} at step {step}; lower the learning rate"
-            )
-    return values
+@contextlib.contextmanager
+def quick_products() -> Iterator[None]:
+    """Let a GPU multiply matrices of float32 in TF32, whose factors have 10 bits of mantissa.
+
+    Noise of single steps is far above that rounding, and products are several times faster. What
+    was set before is set again; nothing changes on a CPU.
+    """
+    import torch
+
+    products = torch.backends.cuda.matmul
+    before, products.allow_tf32 = products.allow_tf32, True
+    try:
+        yield
+    finally:
+        products.allow_tf32 = before
+
+
+def _finite(losses: Mapping[str, Tensor], step: int) -> list[dict[str, float]]:
+    """Return the losses of each seed by name."""
+    values = {name: loss.detach().reshape(-1).tolist() for name, loss in losses.items()}
+    for name, of_seeds in values.items():
+        for seed, value in enumerate(of_seeds):
+            if not math.isfinite(value):
+                many = len(of_seeds) > 1
+                whose = f" of seed {seed} of {len(of_seeds)}" if many else ""
+                cure = ", or fit it apart from the others" if many else ""
+                raise FloatingPointError(
+                    f"the loss {name!r}{whose} is {value} at step {step}; "
+                    f"lower the learning rate{cure}"
+                )
+    return [dict(zip(values, own, strict=True)) for own in zip(*values.values(), strict=True)]
 
 
 def _state(part: Any) -> Any:
     import torch
 
+    if isinstance(part, Sequence):
+        return [_state(one) for one in part]
     return part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
 
 
 def _restore(part: Any, state: Any) -> None:
     import torch
 
-    if isinstance(part, torch.Generator):
+    if isinstance(part, Sequence):
+        for one, own in zip(part, state, strict=True):
+            _restore(one, own)
+    elif isinstance(part, torch.Generator):
         part.set_state(state)
     else:
         part.load_state_dict(state)

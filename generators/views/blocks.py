@@ -93,7 +93,7 @@ class Blocks:
         import torch
 
         wide = torch.zeros(len(places), self.width + 1, device=self.device)
-        return wide.scatter_(1, places, 1.0)[:, : self.width]
+        return wide.scatter(1, places, 1.0)[:, : self.width]
 
     def shares(self, logits: Tensor) -> Tensor:
         """Softmax within each block, shape (n, width)."""

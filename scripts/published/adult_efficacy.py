@@ -82,7 +82,10 @@ def main() -> None:
             train, test = table.iloc[learned[: options.rows]], table.iloc[held_out]
             train = train.reset_index(drop=True)
             made = trial.rows(train, adult.schema, seed)
-            found.append(scores(made, test, adult.schema, seed))
+            if not options.keep:
+                found.append(scores(made, test, adult.schema, seed))
+        if options.keep:
+            continue
         run = trial.run(rows=(len(train), TRAIN), splits=(options.seeds, SEEDS))
         values = dict(zip(NAMES, np.transpose(found).tolist(), strict=True))
         put(Section(name, "adult", run, figures(name), values), TOP, options.out)

@@ -81,7 +81,10 @@ def main() -> None:
             rng = np.random.default_rng(seed)
             trial.fit(train, schema, rng)
             drawn = [trial.draw(len(train), rng) for _ in range(TABLES if trial.spec else 1)]
-            found.append(np.mean([scores(made, train, test) for made in drawn], axis=0))
+            if not options.keep:
+                found.append(np.mean([scores(made, train, test) for made in drawn], axis=0))
+        if options.keep:
+            continue
         run = trial.run(rows=(len(train), TRAIN), splits=(options.seeds, SEEDS))
         values = dict(zip(BEST, np.transpose(found).tolist(), strict=True))
         put(Section(name, "iris", run, figures(name), values), TOP, options.out)

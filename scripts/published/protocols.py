@@ -1,7 +1,8 @@
 """What the scripts of this folder share: options, tables, generators, and what a run cost.
 
 Without options a script runs its protocol in full. What makes a run smaller, a preset below paper
-or fewer rows or seeds, is said in its section, and nothing of it counts as reproduced.
+or fewer rows or seeds, is said in its section, and nothing of it counts as reproduced. A machine
+with a GPU may draw what another one scores: --keep there, then --kept here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import json
 import os
 import shlex
 import subprocess
@@ -58,6 +60,9 @@ def parser(doc: str | None, generators: list[str], seeds: int) -> argparse.Argum
     made.add_argument("--seeds", type=int, default=seeds)
     made.add_argument("--rows", type=int, help="most rows to learn from, for a quick look")
     made.add_argument("--out", type=Path, help="a Markdown page to put the figures into")
+    drawn = made.add_mutually_exclusive_group()
+    drawn.add_argument("--keep", type=Path, help="a folder for what is drawn; nothing is scored")
+    drawn.add_argument("--kept", type=Path, help="such a folder; nothing is fitted or drawn")
     return made
 
 
@@ -87,7 +92,8 @@ class Trial:
     ) -> None:
         _commit()  # of the code that runs, not of what is there when it ends
         self.options, self.budget = options, budget or Budget()
-        self.making, self.is_paper = 0.0, True
+        self.name, self.drawn = name, 0
+        self.making, self.waiting, self.is_paper = 0.0, 0.0, True
         self.started = time.process_time()
         if name == REAL:
             self.spec = None
@@ -99,7 +105,7 @@ class Trial:
 
     def fit(self, train: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> None:
         """Fit the generator anew."""
-        if self.spec is None:
+        if self.spec is None or self.options.kept:
             self.train = train
             return
         with self._timed():
@@ -110,8 +116,14 @@ class Trial:
         """Draw rows from what was fitted last."""
         if self.spec is None:
             return self.train
+        self.drawn += 1
+        if self.options.kept:
+            return pd.read_parquet(self._file(self.options.kept, f"{self.drawn}.parquet"))
         with self._timed():
-            return self.generator.sample(count, rng=rng)
+            made = self.generator.sample(count, rng=rng)
+        if self.options.keep:
+            self._keep(made)
+        return made
 
     def rows(self, train: pd.DataFrame, schema: Schema, seed: int) -> pd.DataFrame:
         """Fit, and draw as many rows as were learned from."""
@@ -135,30 +147,50 @@ class Trial:
             reduced |= had < full
         seconds = time.process_time() - self.started
         cost = f"{seconds:,.1f} CPU seconds, of which {self.making:,.1f} to fit and draw"
-        return Run(_command(), ", ".join(size), cost, _place(), reduced)
+        place = _place()
+        if self.options.kept:
+            told = json.loads(self._file(self.options.kept, "json").read_text(encoding="utf-8"))
+            cost = f"{told['cost']} to fit and draw; {seconds:,.1f} CPU seconds to score"
+            place = f"{told['place']}; scored on {place}"
+        return Run(_command(), ", ".join(size), cost, place, reduced)
+
+    def _keep(self, made: pd.DataFrame) -> None:
+        """Write what was drawn, and what fitting and drawing took up to now."""
+        self.options.keep.mkdir(parents=True, exist_ok=True)
+        made.to_parquet(self._file(self.options.keep, f"{self.drawn}.parquet"), compression="zstd")
+        cost = f"{self.making:,.1f} CPU seconds, {self.waiting:,.1f} s of wall time"
+        told = json.dumps({"cost": cost, "place": _place()})
+        self._file(self.options.keep, "json").write_text(told + "\n", encoding="utf-8")
+
+    def _file(self, folder: Path, end: str) -> Path:
+        return folder / f"{self.name}.{end}"
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
-        started = time.process_time()
+        started, begun = time.process_time(), time.monotonic()
         yield
         self.making += time.process_time() - started
+        self.waiting += time.monotonic() - begun
 
 
 def _command() -> str:
-    """Return what was typed, but for the page that it writes, which decides no figure."""
-    words = list(sys.argv[1:])
-    for position, word in enumerate(words):
-        if word == "--out" or word.startswith("--out="):
-            del words[position : position + (1 if "=" in word else 2)]
-            break
+    """Return what was typed, but for the page and the folder, which decide no figure."""
+    words, typed = iter(sys.argv[1:]), []
+    for word in words:
+        option, _, value = word.partition("=")
+        if option not in ("--out", "--keep", "--kept"):
+            typed.append(word)
+        elif not value:
+            next(words, None)
     script = Path(sys.argv[0]).resolve()
     path = script.relative_to(ROOT) if script.is_relative_to(ROOT) else Path(script.name)
-    return shlex.join(["python", path.as_posix(), *words])
+    return shlex.join(["python", path.as_posix(), *typed])
 
 
 def _place() -> str:
     machine = environment.describe()
-    place = f"syntharena {machine['syntharena']} at {_commit()}, {machine['cpu']}, "
+    commit = os.environ.get("SYNTHARENA_COMMIT") or _commit()  # of a copy without its history
+    place = f"syntharena {machine['syntharena']} at {commit}, {machine['cpu']}, "
     place += f"{machine['cpus']} cores"
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

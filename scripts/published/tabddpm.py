@@ -91,6 +91,8 @@ def main() -> None:
         trial, wanted = protocols.Trial(name, options), DRAWN.get(name, full)
         drawn = full if name == protocols.REAL else options.drawn or wanted
         values = scored(trial, drawn, real, adult.schema, options)
+        if options.keep:
+            continue
         counts = {"rows": (len(real["train"]), full), "models": (options.models, MODELS)}
         if name != protocols.REAL:
             counts |= {"drawn": (drawn, wanted), "samples": (options.seeds, SEEDS)}
@@ -113,6 +115,8 @@ def scored(
     values: dict[str, list[float]] = {F1: [], DISTANCE: []}
     for _ in range(options.seeds):
         made = trial.draw(drawn, rng)
+        if options.keep:
+            continue
         models = [f1(made, real, schema, seed) for seed in range(options.models)]
         values[F1].append(float(np.mean(models)))
         values[DISTANCE].append(distance(made, real["train"], schema, rng))

@@ -114,6 +114,8 @@ def main() -> None:
                 measured(trial, (schema, train, test), seed, metrics)
                 for seed in range(options.seeds)
             ]
+            if options.keep:
+                continue
             values = {metric: [run[metric] for run in runs] for metric in metrics}
             figures = [figure(dataset, generator, metric, published) for metric in metrics]
             run = trial.run(rows=(len(train), full), seeds=(options.seeds, SEEDS))
@@ -183,15 +185,28 @@ def measured(
 ) -> dict[str, float]:
     """Fit and score once."""
     schema, train, test = division
-    given = Tables(train, test, test.iloc[:0], trial.rows(train, schema, seed))
+    made = trial.rows(train, schema, seed)
+    halves = halved(train)
+    of_half = trial.rows(halves[0], schema, seed) if DCR in metrics else None
+    if trial.options.keep:
+        return {}
+    given = Tables(train, test, test.iloc[:0], made)
     found: dict[str, Any] = {}
     for name in dict.fromkeys(METRICS[metric][0] for metric in metrics if metric != DCR):
         rng = np.random.default_rng(seed)
         found |= EVALUATORS[name]().evaluate(given, schema=schema, rng=rng)
     values = {metric: value_of(found, metric, schema) for metric in metrics if metric != DCR}
-    if DCR in metrics:
-        values[DCR] = share_of_half(trial, schema, train, seed)
+    if of_half is not None:
+        given = Tables(*halves, test.iloc[:0], of_half)
+        values[DCR] = nearer_share(given, schema, np.random.default_rng(seed)).value
     return values
+
+
+def halved(train: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the first half of the rows, from which a model learns anew, and the control."""
+    half = len(train) // 2
+    seen, control = train.iloc[:half], train.iloc[half : 2 * half]
+    return seen.reset_index(drop=True), control.reset_index(drop=True)
 
 
 def value_of(found: Mapping[str, Any], metric: str, schema: Schema) -> float:
@@ -201,15 +216,6 @@ def value_of(found: Mapping[str, Any], metric: str, schema: Schema) -> float:
     if isinstance(value, str):
         raise SystemExit(f"{metric} is not available: {value}")
     return float(getattr(value, "value", value))
-
-
-def share_of_half(trial: protocols.Trial, schema: Schema, train: pd.DataFrame, seed: int) -> float:
-    """Fit anew on one half; return the share of rows nearer to it than to the other half."""
-    half = len(train) // 2
-    parts = train.iloc[:half], train.iloc[half : 2 * half]
-    seen, control = (part.reset_index(drop=True) for part in parts)
-    given = Tables(seen, control, control.iloc[:0], trial.rows(seen, schema, seed))
-    return nearer_share(given, schema, np.random.default_rng(seed)).value
 
 
 if __name__ == "__main__":

@@ -26,7 +26,11 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 
 def adult(csv: str, rows: int) -> pd.DataFrame:
     """Read adult; more rows than the file has repeat it with shifted weights."""
-    table = pd.read_csv(csv, na_values=["?"], skipinitialspace=True)
+    return repeated(pd.read_csv(csv, na_values=["?"], skipinitialspace=True), rows)
+
+
+def repeated(table: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """Repeat adult with shifted weights until it has ``rows`` rows or more."""
     copies = -(-rows // len(table))
     parts = [table.assign(fnlwgt=table["fnlwgt"] + 7 * copy) for copy in range(copies)]
     return pd.concat(parts, ignore_index=True)

@@ -36,6 +36,28 @@ class FirstDraw(Honest):
         return super().sample(n, rng=rng).assign(x=self.number_)
 
 
+class Joint(Honest):
+    """Learns one table like another, alone or in a batch."""
+
+    parameters = 3
+
+    def __init__(self, end="well"):
+        self.end = end
+
+    @classmethod
+    def fit_together(cls, generators, tables, *, schema, budget, rngs):
+        end = generators[0].end
+        if end == "raises":
+            raise RuntimeError("cannot learn these together")
+        if end == "crashes":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        while end == "hangs":
+            time.sleep(0.1)
+        for generator, table, rng in zip(generators, tables, rngs, strict=True):
+            generator.fit(table, schema=schema, budget=budget, rng=rng)
+            generator.progress(1, 1, loss=0.0)
+
+
 class Slow(Honest):
     """Reports its progress while it takes its time."""
 
@@ -47,6 +69,86 @@ class Slow(Honest):
             time.sleep(self.seconds / 5)
             self.progress(step + 1, 5, loss=1.0 / (step + 1))
         return super().fit(train, schema=schema, budget=budget, rng=rng)
+
+
+class Waits(Honest):
+    """Waits until there is a file."""
+
+    def __init__(self, gate):
+        self.gate = gate
+
+    def fit(self, train, *, schema, budget, rng):
+        wait_for(self.gate)
+        return super().fit(train, schema=schema, budget=budget, rng=rng)
+
+
+def wait_for(gate):
+    while not os.path.exists(gate):
+        time.sleep(0.05)
+
+
+class Patient(Honest):
+    """Adds up random numbers in slow steps, leaves a checkpoint after each, and a trace of them.
+
+    With a gate, it waits after ten steps until there is that file.
+    """
+
+    checkpoint = None  # the harness puts one here
+
+    def __init__(self, steps=40, seconds=0.1, gate=None):
+        self.steps = steps
+        self.seconds = seconds
+        self.gate = gate
+
+    def fit(self, train, *, schema, budget, rng):
+        self.checkpoint.seconds = 0.0
+        step, total, state = self.checkpoint.load() or (0, 0.0, rng.bit_generator.state)
+        rng.bit_generator.state = state
+        while step < self.steps:
+            if self.gate and step == 10:
+                wait_for(self.gate)
+            time.sleep(self.seconds)
+            total, step = total + rng.random(), step + 1
+            if trace := os.environ.get("SYNTHARENA_TRACE"):
+                with open(trace, "a") as file:
+                    file.write(f"{step}\n")
+            self.progress(step, self.steps, loss=total)
+            now = (step, total, rng.bit_generator.state)
+            self.checkpoint.save(lambda now=now: now)
+        self.number_ = schema["x"].lower + total % (schema["x"].upper - schema["x"].lower)
+        return super().fit(train, schema=schema, budget=budget, rng=rng)
+
+    def sample(self, n, *, rng):
+        return super().sample(n, rng=rng).assign(x=round(self.number_, 3))
+
+
+class NamesItsGpu(Honest):
+    """Fails where it has no GPU."""
+
+    def fit(self, train, *, schema, budget, rng):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+        return super().fit(train, schema=schema, budget=budget, rng=rng)
+
+
+def kill_job():
+    """End every process of the SLURM job that this one belongs to, this one last."""
+    job = f"SLURM_JOB_ID={os.environ['SLURM_JOB_ID']}\0"
+    for process in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            with open(f"/proc/{process}/environ") as file:
+                is_of_job = job in file.read()
+            if is_of_job and process != os.getpid():
+                os.kill(process, signal.SIGKILL)
+        except OSError:
+            continue
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KillsItsJob(Honest):
+    """Ends the job that runs it without a word, as a machine without memory may."""
+
+    def fit(self, train, *, schema, budget, rng):
+        kill_job()
 
 
 class Raises(Honest):

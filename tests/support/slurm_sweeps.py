@@ -1,0 +1,153 @@
+"""Sweeps on the cluster of the tests, and ways to look at what became of them."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from syntharena.bench import leaderboard, render, sweep
+from syntharena.bench.local import Local
+from syntharena.bench.pool import Workplace
+from syntharena.bench.slurm.journal import History
+from syntharena.bench.slurm.launcher import Slurm
+from syntharena.bench.slurm.submission import Submission
+from syntharena.bench.store import Store
+
+SUPPORT = Path(__file__).parent
+QUICK = {"poll_seconds": 0.3, "settle_seconds": 1.0, "job": {"minutes": 20}}
+HONEST = {"_target_": "hostile.Honest", "about": {"version": 1, "name": "honest"}}
+DRIVER = """
+import json, sys
+from pathlib import Path
+from syntharena.bench import sweep
+from syntharena.bench.cells import Cell
+from syntharena.bench.pool import Workplace
+from syntharena.bench.slurm.launcher import Slurm
+from syntharena.bench.store import Store
+cells = [Cell.from_dict(value) for value in json.load(open(sys.argv[1]))]
+root = Path(sys.argv[2])
+launcher = Slurm(**json.loads(sys.argv[3]))
+progress = sweep.run(cells, Store(root), launcher, Workplace(root, None, root / "cache"))
+sys.exit(progress.exit_code)
+"""
+
+
+def slurm(**settings):
+    return Slurm(**{**QUICK, **settings})
+
+
+def hostile(name, **fields):
+    return {"_target_": f"hostile.{name}", "about": {"version": 1, "name": name}, **fields}
+
+
+def preloading(module):
+    """Return an honest generator that has a module imported on the nodes."""
+    return {**HONEST, "about": {**HONEST["about"], "preload": [module]}}
+
+
+def start_driver(cells, root, folder, **settings):
+    """Start a sweep in a process of its own."""
+    plan = folder / "cells.json"
+    plan.write_text(json.dumps([cell.to_dict() for cell in cells]))
+    given = json.dumps({**QUICK, **settings})
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(plan), str(root), given],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class InBackground(threading.Thread):
+    """A sweep in a thread of this process, for tests that do something to it meanwhile."""
+
+    def __init__(self, cells, place, **settings):
+        super().__init__(daemon=True)
+        self.progress = self.error = None
+        self.stop = False
+        self._work = (cells, place, settings)
+        self.start()
+
+    def run(self):
+        cells, place, settings = self._work
+        try:
+            store = Store(place.results)
+            pending = sweep.find_pending(cells, store, ())
+            sweep.check_data(cells, place)
+            store.prepare()
+            store.put_sweep(cells)
+            launcher = slurm(**settings)
+
+            def on_event(cell, event):
+                if "done" in event:
+                    pending.counts[event["done"]["status"]] += 1
+
+            pending.left = launcher.run(pending.pending, place, on_event, lambda: self.stop)
+            self.progress = pending
+        except Exception as error:
+            self.error = error
+
+    def result(self, seconds=600):
+        self.join(seconds)
+        assert not self.is_alive(), "the sweep did not end"
+        if self.error is not None:
+            raise self.error
+        return self.progress
+
+
+def run_locally(cells, root):
+    """Run cells by the local launcher, in a Store of its own, and return it."""
+    store = Store(root)
+    sweep.run(cells, store, Local(2), Workplace(store.root, None, store.root / "cache"))
+    return store
+
+
+def comparable(record):
+    """What of a record does not depend on how long things took, or where."""
+    kept = ("key", "status", "reason", "stage", "synthetic", "privacy", "metrics", "unavailable")
+    found = {name: record[name] for name in kept}
+    costs = {n for n, m in record["declared"].items() if m["family"] == "cost"}
+    return {**found, "metrics": {k: v for k, v in record["metrics"].items() if k not in costs}}
+
+
+def assert_same_records(one, other, cells):
+    for cell in cells:
+        assert comparable(one.get(cell)) == comparable(other.get(cell))
+
+
+def board_text(store):
+    """Everything of a board that does not depend on how long things took."""
+    board = leaderboard.compile(
+        store.records(), store.expected(), families=["fidelity", "utility", "privacy"]
+    )
+    return render.to_markdown(board)
+
+
+def submissions(store):
+    return sorted(Submission.all(store), key=lambda submission: submission.written)
+
+
+def lines_of(submission, task=0):
+    return list(History(submission.journal(task)).read())
+
+
+def runs_of(submission, task=0):
+    """How often a task was begun."""
+    return sum("begin" in line for line in lines_of(submission, task))
+
+
+def wait_until(condition, what, seconds=240):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.1)
+    return found
+
+
+def trace():
+    """Return the steps that Patient cells have done."""
+    path = Path(os.environ["SYNTHARENA_TRACE"])
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
