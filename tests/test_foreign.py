@@ -24,6 +24,7 @@ from syntharena.bench.contracts import Budget
 from syntharena.bench.foreign import making, servers, wire
 from syntharena.bench.foreign.spec import Environment, EnvironmentSpecError, resolve
 from syntharena.bench.local import Local
+from syntharena.bench.pool import Workplace
 from syntharena.bench.store import Store
 from syntharena.bench.worker import Worker
 

@@ -32,6 +32,7 @@ from slurm_sweeps import (
 )
 
 from syntharena.bench import sweep
+from syntharena.bench.foreign.spec import Environment, resolve
 from syntharena.bench.pool import Workplace
 from syntharena.bench.slurm.cluster import ClusterError
 from syntharena.bench.slurm.overview import cancel, overview
@@ -130,6 +131,41 @@ def test_resources_of_a_generator_reach_its_job(store, place, make_cell):
     assert {gpus: s.request.minutes for gpus, s in by_gpus.items()} == {0: 20, 1: 7}
     assert store.get(cells[1])["status"] == "ok"  # it saw its GPU
     assert cells[1].key == make_cell(hostile("NamesItsGpu"), seed=1).key
+
+
+# Environments of their own
+
+
+def test_cells_abroad_find_their_environments_on_the_nodes(store, make_cell, foreign_cache):
+    lily = {"environment": {"requirements": ["waterlily==1.2"]}}
+    spec = resolve({**hostile("Traveller"), "_target_": "travellers.Traveller", **lily})
+    cells = [*(make_cell(spec, seed=seed) for seed in range(4)), make_cell(HONEST, seed=9)]
+    said = []
+    place = Workplace(store.root, None, foreign_cache)
+    progress = sweep.run(cells, store, slurm(), place, say=said.append)
+    assert dict(progress.counts) == {"ok": 5}
+    assert all(line == "making an environment of waterlily==1.2 (once)" for line in said)
+    (submission,) = submissions(store)
+    assert [known["key"] for known in submission.place.foreign] == [Environment.wanted_by(spec).key]
+    record = store.get(cells[0])
+    assert record["environment"]["foreign"]["generator"]["packages"]["waterlily"] == "1.2"
+
+
+def test_a_cell_abroad_that_scancel_ends_is_no_failure(
+    store, make_cell, foreign_cache, cluster, tmp_path
+):
+    spec = hostile("Waits", gate=str(tmp_path / "gate"))
+    spec = resolve({**spec, "environment": {"requirements": ["waterlily==1.2"]}})
+    cells = [make_cell(spec, seed=seed, limits={"seconds": 600.0}) for seed in range(2)]
+    place = sweep.with_environments(
+        cells, Workplace(store.root, None, foreign_cache), lambda text: None
+    )
+    running = InBackground(cells, place)
+    wait_until(lambda: status(store).counts["running"], "a running cell")
+    cluster.run("scancel", "--user=root")
+    progress = running.result()
+    assert (progress.left, progress.missing) == (0, 2)
+    assert not list((store.root / "records").glob("*/*.json"))
 
 
 # Submit and leave, come back

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from syntharena.bench import plan, sweep, targets
 from syntharena.bench.cells import Cell
 from syntharena.bench.costs import Costs
+from syntharena.bench.foreign.spec import resolve
+from syntharena.bench.local import Local
 from syntharena.bench.names import UnknownName
 from syntharena.bench.pool import Workplace
 from syntharena.bench.slurm.cluster import ClusterError, TaskState
@@ -279,6 +281,49 @@ def test_without_slurm_a_run_says_so_and_a_dry_run_works(no_slurm, place, make_c
     assert "about 0.1 core-hours" in lines
     assert lines[-1].endswith("honest")
     assert not (store.root / "jobs").exists()
+
+
+def foreign(make_cell, requirement="waterlily==1.2", name="honest"):
+    about = {"version": 1, "name": name}
+    environment = {"requirements": [requirement]}
+    return make_cell(resolve({**HONEST, "about": about, "environment": environment}))
+
+
+def test_a_submission_carries_the_environments_of_its_own_cells(make_cell, store, foreign_cache):
+    cells = [foreign(make_cell), foreign(make_cell, "waterlily==2.0", "lily"), make_cell(HONEST)]
+    place = Workplace(store.root, None, foreign_cache)
+    place = sweep.with_environments(cells, place, lambda text: None)
+    assert len(place.foreign) == 2
+    settings = Settings(job={"minutes": 7}, by_generator={"lily": {"minutes": 9}})
+    mixed, lily = sorted(
+        Submitter(settings, place, Costs(1.0), most=1000).make(cells, {}),
+        key=lambda submission: submission.request.minutes,
+    )
+    for submission, known in ((mixed, place.foreign[0]), (lily, place.foreign[1])):
+        submission.write()
+        read = Submission.read(store, submission.name)
+        assert read is not None
+        assert list(read.place.foreign) == [known]
+        assert read.place.cache == foreign_cache
+
+
+@pytest.mark.parametrize("launcher", [Local(1), Slurm()], ids=["local", "slurm"])
+def test_a_dry_run_names_the_environments_that_it_does_not_make(
+    launcher, no_slurm, place, make_cell, store
+):
+    cells = [foreign(make_cell), make_cell(HONEST)]
+    lines = sweep.outline(cells, store, launcher, place, ())
+    assert lines[-1] == "an environment of waterlily==1.2 is to be made"
+    assert not place.cache.exists()
+    assert not store.root.exists()
+
+
+def test_a_dry_run_asks_no_evaluator_abroad_what_it_declares(no_slurm, place, make_cell, store):
+    evaluator = resolve({**searched.SHAPE, "environment": {"requirements": ["waterlily==1.2"]}})
+    cell = make_cell(searched.spec(), tuning=searched.tuning(3, evaluators={"shape": evaluator}))
+    lines = sweep.outline([cell], store, Slurm(), place, ())
+    assert lines[0] == "1 cells, 0 already done, 1 to run"
+    assert lines[-1] == "an environment of waterlily==1.2 is to be made"
 
 
 # Journals
