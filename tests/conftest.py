@@ -79,20 +79,24 @@ def toy(tmp_path_factory) -> dict:
 
 
 @pytest.fixture(scope="session")
-def foreign_cache(tmp_path_factory):
+def wheels(tmp_path_factory):
+    """Return a folder of wheels."""
+    return write_wheels(tmp_path_factory.getbasetemp() / "wheels")
+
+
+@pytest.fixture
+def foreign_cache(tmp_path_factory, wheels, monkeypatch):
     """Return a cache for environments, which are made from wheels of the tests, without a network.
 
-    What the tests run side by side share it.
+    All tests share it, those that run side by side as well.
     """
+    for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
-            patch.delenv(name)
-        patch.setenv("PIP_CONFIG_FILE", os.devnull)
-        patch.setenv("PIP_NO_INDEX", "1")
-        patch.setenv("PIP_FIND_LINKS", str(write_wheels(base / "wheels")))
-        yield shared / "foreign"
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "foreign"
 
 
 @pytest.fixture

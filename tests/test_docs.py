@@ -70,7 +70,8 @@ def reader(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_commands_parse_and_make_configurations(page, reader):
+def test_commands_parse_and_make_configurations(page, reader, tmp_path):
+    write_files(page, tmp_path)
     for command in (command for block in blocks(page) for command in block.commands):
         words = shlex.split(command)
         if words[0] != "syntharena":

@@ -465,6 +465,23 @@ def test_what_a_guest_started_ends_with_its_cell(make_cell, store, abroad, forei
     assert guests() == []
 
 
+def test_a_guest_that_is_killed_before_its_cell_is_stopped_fails_nothing(
+    make_cell, store, abroad, foreign_cache
+):
+    spec = abroad({"_target_": "hostile.Hangs", "about": {"version": 1}})
+    killed = []
+
+    def stopped():
+        if not killed and len(living := guests()) > 2:
+            os.kill(living[1], signal.SIGTERM)
+            killed.append(time.monotonic())
+        return "gone" if killed and time.monotonic() > killed[0] + 0.5 else ""
+
+    assert Worker(store, None, foreign_cache).run(make_cell(spec), stopped=stopped) is None
+    assert not list(store.records())
+    assert guests() == []
+
+
 def guests():
     """Find the living processes below the servers of this process."""
     below = [pid for server in process.SPARED for pid in process.descendants(server)]
