@@ -55,7 +55,8 @@ class Start:
     @property
     def parts(self) -> dict[str, Any]:
         """What drawing changes, by name."""
-        return {"draws": self.draws, **self.batches}
+        batches = {f"batches of {name}": batches for name, batches in self.batches.items()}
+        return {"draws": self.draws, **batches}
 
     @property
     def own(self) -> Blocks:
