@@ -28,7 +28,8 @@ def built(path):
     return getattr(import_module(module), kind)(**conf)
 
 
-FILES = {path.stem: path for path in (files(syntharena.conf) / "evaluator").iterdir()}
+FOLDER = files(syntharena.conf) / "evaluator"
+FILES = {path.stem: path for path in FOLDER.iterdir() if path.is_file()}  # those at home
 EVALUATORS = {name: built(path) for name, path in sorted(FILES.items())}
 # Models stop at a tolerance and trees break ties between columns by position, so a score that
 # counts rows may move by a few of them when rows or columns are shuffled.

@@ -120,11 +120,14 @@ def test_ci_runs_the_lines_that_the_readme_shows():
 
 @pytest.mark.parametrize("kind", ["generators", "evaluators"])
 def test_the_tables_list_what_exists(kind):
-    listed = {name for name, _ in catalog.entries(catalog.KINDS[kind])}
+    all_names = {name for name, _ in catalog.entries(catalog.KINDS[kind])}
+    listed = {name for name in all_names if "/" not in name}
     head = f"| {kind.removesuffix('s')} | what it "
     rows = README.read_text(encoding="utf-8").partition(head)[2].partition("\n\n")[0]
     cells = [line.split("|")[1] for line in rows.splitlines() if line.startswith("| `")]
     assert sorted(name for cell in cells for name in cell.split("`")[1::2]) == sorted(listed)
+    for folder in {name.partition("/")[0] for name in all_names - listed}:
+        assert f"`{folder}/" in README.read_text(encoding="utf-8")
 
 
 def test_the_table_of_verbs_lists_every_verb():
