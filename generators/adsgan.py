@@ -210,7 +210,7 @@ class AdsGan(Network):
             step,
             self.steps,
             pair.parts,
-            lambda seed: {name: seeds.own(net, seed) for name, net in pair.learned().items()},
+            lambda seed: pair.learned(seeds, seed),
         )
 
     def _draw(self, start: Start) -> tuple[Any, ...]:

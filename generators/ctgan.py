@@ -224,7 +224,7 @@ class Ctgan(Network):
             step,
             self._total(places.shape[-2]),
             pair.parts,
-            lambda seed: {name: seeds.own(net, seed) for name, net in pair.learned().items()},
+            lambda seed: pair.learned(seeds, seed),
         )
 
     def _draw(self, start: Start) -> tuple[Any, ...]:

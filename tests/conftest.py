@@ -15,6 +15,7 @@ from syntharena.bench.cells import Cell
 from syntharena.bench.contracts import Budget
 from syntharena.bench.foreign import servers
 from syntharena.bench.foreign.spec import resolve
+from syntharena.bench.pool import Workplace
 from syntharena.bench.store import Store
 
 # Before a library with OpenMP is loaded: a process that has started its threads must not fork, and
@@ -35,6 +36,7 @@ RELEASE = {
     "duplicates": None,
     "about": {"name": "release", "version": 1},
 }
+SUPPORT = Path(__file__).parent / "support"
 INDEPENDENT = {
     "_target_": "syntharena.generators.independent.Independent",
     "about": {"name": "independent", "version": 1, "reference": "floor"},
@@ -178,3 +180,15 @@ def make_record(make_cell):
 def store(tmp_path) -> Store:
     """Return an empty Store."""
     return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def place(store, tmp_path) -> Workplace:
+    """Return the folders of a sweep into the empty Store."""
+    return Workplace(store.root, None, tmp_path / "cache")
+
+
+@pytest.fixture
+def generators_can_be_imported(monkeypatch) -> None:
+    """Let the pool's processes import what a user's PYTHONPATH holds."""
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))

@@ -1,29 +1,18 @@
 """Packs: cells that differ in their seeds alone, fitted as one batch inside a sweep."""
 
 import threading
-from pathlib import Path
 
 import pytest
 
 from syntharena.bench import config, sweep, verify
 from syntharena.bench.contracts import Budget
-from syntharena.bench.local import Local, Workplace
+from syntharena.bench.local import Local
 from syntharena.bench.packs import limits, packs
+from syntharena.bench.pool import Workplace
 from syntharena.bench.store import Store
 from syntharena.bench.worker import Worker
 
-SUPPORT = Path(__file__).parent / "support"
-
-
-@pytest.fixture(autouse=True)
-def generators_can_be_imported(monkeypatch):
-    """The pool's processes import what a user's PYTHONPATH holds."""
-    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
-
-
-@pytest.fixture
-def place(store, tmp_path):
-    return Workplace(store.root, None, tmp_path / "cache")
+pytestmark = pytest.mark.usefixtures("generators_can_be_imported")
 
 
 @pytest.fixture

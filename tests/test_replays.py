@@ -60,7 +60,7 @@ def loss_of(table, network, rows, scale, options):
 
 def test_recordings_are_given_weights_then_tensors_and_read_tables_in_place(on_a_cpu):
     table, network = torch.randn(50, 3), nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    call, bias = Replays(), torch.ones(4)
+    call, bias = Replays("cpu"), torch.ones(4)
     for step in range(6):
         rows = torch.randperm(50)[:8]
         expected = loss_of(table, network, rows, 2.0, (bias, None))["loss"]
@@ -80,7 +80,7 @@ def test_recordings_are_given_weights_then_tensors_and_read_tables_in_place(on_a
 
 
 def test_another_manner_of_calling_is_another_recording(on_a_cpu):
-    call, table, network = Replays(), torch.randn(50, 3), nn.Linear(3, 4)
+    call, table, network = Replays("cpu"), torch.randn(50, 3), nn.Linear(3, 4)
     for scale, size in [(1.0, 8)] * 3 + [(2.0, 8)] * 3 + [(2.0, 5)] * 3:
         rows = torch.arange(size)
         found = call(loss_of, table, network, rows, scale, (torch.ones(4), None))
@@ -92,7 +92,7 @@ def test_another_manner_of_calling_is_another_recording(on_a_cpu):
 
 def test_nothing_is_recorded_on_a_cpu_or_without_gradients(monkeypatch):
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", None)
-    call, table, network = Replays(), torch.randn(50, 3), nn.Linear(3, 4)
+    call, table, network = Replays("cpu"), torch.randn(50, 3), nn.Linear(3, 4)
     given = table, network, torch.arange(8), 1.0, (torch.ones(4), None)
     for _ in range(5):
         call(loss_of, *given)

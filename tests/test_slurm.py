@@ -6,23 +6,18 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 
 import optuna
 import pytest
 import searched
-from slurm_cluster import SlurmCluster, missing
 from slurm_sweeps import (
-    HONEST,
-    SUPPORT,
     InBackground,
     assert_same_records,
-    board_text,
-    hostile,
     lines_of,
     preloading,
     run_locally,
+    running_cluster,
     runs_of,
     slurm,
     start_driver,
@@ -30,6 +25,7 @@ from slurm_sweeps import (
     trace,
     wait_until,
 )
+from sweeps import HONEST, SUPPORT, board_text, hostile
 
 from syntharena.bench import sweep
 from syntharena.bench.foreign.spec import Environment, resolve
@@ -45,14 +41,8 @@ pytestmark = pytest.mark.slurm
 
 @pytest.fixture(scope="module")
 def cluster():
-    if why := missing():
-        pytest.skip(f"no SLURM here: {why}")
-    found = SlurmCluster(tempfile.mkdtemp(prefix="slurm"))
-    try:
-        found.start()
+    with running_cluster() as found:
         yield found
-    finally:
-        found.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +52,6 @@ def on_the_cluster(cluster, monkeypatch, tmp_path):
     monkeypatch.setenv("SYNTHARENA_TRACE", str(tmp_path / "trace"))
     yield
     cluster.settle()
-
-
-@pytest.fixture
-def place(store, tmp_path):
-    return Workplace(store.root, None, tmp_path / "cache")
 
 
 def waiting(folder, make_cell, name="Waits", seed=0, **fields):

@@ -2,23 +2,19 @@
 
 import os
 import signal
-import tempfile
 
 import pytest
-from slurm_cluster import SlurmCluster, missing
 from slurm_sweeps import (
-    HONEST,
-    SUPPORT,
     assert_same_records,
-    hostile,
     run_locally,
+    running_cluster,
     slurm,
     submissions,
     wait_until,
 )
+from sweeps import HONEST, SUPPORT, hostile
 
 from syntharena.bench import sweep
-from syntharena.bench.pool import Workplace
 from syntharena.bench.slurm.cluster import Cluster
 from syntharena.bench.status import status
 
@@ -27,16 +23,8 @@ pytestmark = pytest.mark.slurm
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "accounting"])
 def cluster(request):
-    if why := missing(accounting=request.param):
-        pytest.skip(f"no SLURM here: {why}")
-    folder = tempfile.mkdtemp(prefix="slurm")
-    found = SlurmCluster(folder, accounting=request.param, memory_seconds=2)
-    found.accounts = request.param
-    try:
-        found.start()
+    with running_cluster(accounting=request.param, memory_seconds=2) as found:
         yield found
-    finally:
-        found.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +33,6 @@ def on_the_cluster(cluster, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
     yield
     cluster.settle()
-
-
-@pytest.fixture
-def place(store, tmp_path):
-    return Workplace(store.root, None, tmp_path / "cache")
 
 
 def wait_until_forgotten(store):

@@ -6,6 +6,7 @@ import pytest
 import searched
 from hypothesis import given
 from hypothesis import strategies as st
+from sweeps import HONEST
 
 from syntharena.bench import plan, sweep, targets
 from syntharena.bench.cells import Cell
@@ -23,13 +24,6 @@ from syntharena.bench.slurm.submission import Submission
 from syntharena.bench.slurm.submitter import Settings, Submitter
 from syntharena.bench.slurm.task import is_needless, warning_seconds
 from syntharena.bench.slurm.watched import Watched
-
-HONEST = {"_target_": "hostile.Honest", "about": {"version": 1, "name": "honest"}}
-
-
-@pytest.fixture
-def place(store, tmp_path):
-    return Workplace(store.root, None, tmp_path / "cache")
 
 
 @pytest.fixture

@@ -8,39 +8,16 @@ from pathlib import Path
 
 import pytest
 from driver import processes_of, start_driver, wait_for_nobody
+from sweeps import HONEST, board_text, hostile
 
-from syntharena.bench import leaderboard, render, sweep
+from syntharena.bench import sweep
 from syntharena.bench.datasets import DatasetError
 from syntharena.bench.local import Local
 from syntharena.bench.pool import Workplace, slots
 from syntharena.bench.status import status
 from syntharena.bench.store import Store, StoreError
 
-SUPPORT = Path(__file__).parent / "support"
-HONEST = {"_target_": "hostile.Honest", "about": {"version": 1, "name": "honest"}}
-
-
-@pytest.fixture(autouse=True)
-def generators_can_be_imported(monkeypatch):
-    """The pool's processes import what a user's PYTHONPATH holds."""
-    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
-
-
-@pytest.fixture
-def place(store, tmp_path):
-    return Workplace(store.root, None, tmp_path / "cache")
-
-
-def hostile(name, **fields):
-    return {"_target_": f"hostile.{name}", "about": {"version": 1, "name": name}, **fields}
-
-
-def board_text(store):
-    """Everything of a board that does not depend on how long things took."""
-    board = leaderboard.compile(
-        store.records(), store.expected(), families=["fidelity", "utility", "privacy"]
-    )
-    return render.to_markdown(board)
+pytestmark = pytest.mark.usefixtures("generators_can_be_imported")
 
 
 def test_a_crash_never_takes_the_sweep_down(store, place, make_cell):

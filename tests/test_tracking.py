@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 import searched
@@ -14,12 +13,7 @@ from syntharena.bench import leaderboard, render, sweep, tracking
 from syntharena.bench.local import Local
 from syntharena.bench.pool import Workplace
 
-SUPPORT = Path(__file__).parent / "support"
-
-
-@pytest.fixture(autouse=True)
-def generators_can_be_imported(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
+pytestmark = pytest.mark.usefixtures("generators_can_be_imported")
 
 
 @pytest.fixture(scope="session")

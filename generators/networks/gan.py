@@ -18,6 +18,7 @@ from ..views.blocks import Blocks
 from .critic import Beside, Critic, spread_out
 from .learning import Average, follow
 from .room import ABSENT, Along, Places
+from .seeds import Seeds
 
 
 class ResidualGenerator(nn.Module):
@@ -173,9 +174,10 @@ class Adversaries:
             "average": self.average,
         }
 
-    def learned(self) -> dict[str, nn.Module]:
-        """Return the networks, the generator as rows are drawn from it."""
-        return {"generator": self.average.kept.eval(), "critic": self.critic}
+    def learned(self, seeds: Seeds, seed: int) -> dict[str, nn.Module]:
+        """Return the networks of one of the seeds, the generator as rows are drawn from it."""
+        networks = {"generator": self.average.kept.eval(), "critic": self.critic}
+        return {name: seeds.own(network, seed) for name, network in networks.items()}
 
     def teach_critic(self, loss: Tensor) -> None:
         """Take a step of the critic down a loss."""

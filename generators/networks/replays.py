@@ -12,7 +12,7 @@ import contextlib
 import gc
 import warnings
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,21 +61,31 @@ class Replays:
 
     A function may draw nothing, and must do the same for all values of its tensors. What it changes
     in networks without their gradients, such as running means, is put back after the recording.
+
+    Parameters
+    ----------
+    device : str
+        Where all networks and tensors are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str) -> None:
+        self._device = device
         self._known: dict[Hashable, _Known] = {}
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Apply a function to networks, tensors, and tuples and lists of them."""
+        if self._device != RECORDING or not torch.is_grad_enabled():
+            return function(*arguments)
         leaves, form = trees.tree_flatten(arguments)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        if not torch.is_grad_enabled() or not any(t.device.type == RECORDING for t in tensors):
-            return function(*arguments)
         manner = (function, form, *map(_manner, leaves))
         known = self._known.setdefault(manner, _Known())
         known.calls += 1
+        if known.calls <= PLAIN_CALLS:
+            known.leaves = [_kept(leaf) for leaf in leaves]
+            return function(*arguments)
         if known.calls == PLAIN_CALLS + 1:
+            known.weights = [weight for leaf in leaves for weight in _weights(leaf)]
             known.recorded = _Function(function, form, leaves).recorded(known.leaves)
         elif known.calls == RECORDED_CALLS and any(map(_compiles, leaves)):
             compiled = _Function(function, form, leaves, compiled=True)
@@ -83,11 +93,7 @@ class Replays:
                 known.recorded = compiled.recorded(known.leaves)
             except RuntimeError as error:
                 warnings.warn(f"training goes on without compiled kernels: {error}", stacklevel=1)
-        known.leaves = [_kept(leaf) for leaf in leaves]
-        if known.recorded is None:
-            return function(*arguments)
-        weights = [weight for leaf in leaves for weight in _weights(leaf).values()]
-        return known.recorded(*weights, *tensors)
+        return known.recorded(*known.weights, *tensors)
 
 
 @dataclass
@@ -95,8 +101,9 @@ class _Known:
     """What is known of one manner of calling a function."""
 
     calls: int = 0
-    leaves: Sequence[Any] = ()  # of the last call
-    recorded: Callable[..., Any] | None = None
+    leaves: Sequence[Any] = ()  # of the last plain call
+    weights: Sequence[Tensor] = ()  # of the networks among them
+    recorded: Any = None  # callable, from the first call on that is not plain
 
 
 def _manner(leaf: Any) -> Hashable:
@@ -111,9 +118,9 @@ def _kept(leaf: Any) -> Any:
     return weakref.ref(leaf) if isinstance(leaf, Tensor) else leaf
 
 
-def _weights(leaf: Any) -> dict[str, Tensor]:
+def _weights(leaf: Any) -> Iterable[Tensor]:
     """Return the weights of an argument that is a network."""
-    return dict(leaf.named_parameters()) if isinstance(leaf, nn.Module) else {}
+    return leaf.parameters() if isinstance(leaf, nn.Module) else ()
 
 
 def _compiles(leaf: Any) -> bool:

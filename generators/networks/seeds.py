@@ -38,7 +38,7 @@ class One:
 
     def __init__(self, start: Start) -> None:
         self.starts, self.first = [start], start
-        self._replays = Replays()
+        self._replays = Replays(start.draws.device.type)
         self.networks: Mapping[str, Any] = start.networks
         self.held = start.held
         self.parts = start.parts
@@ -72,7 +72,7 @@ class Many:
     def __init__(self, starts: Sequence[Start]) -> None:
         self.starts, self.first = starts, starts[0]
         self.count = len(starts)
-        self._replays = Replays()
+        self._replays = Replays(self.first.draws.device.type)
         self._mapped: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.networks: Mapping[str, Any] = {
             name: stacked([start.networks[name] for start in starts]) for name in starts[0].networks

@@ -114,7 +114,7 @@ class SlurmCluster:
     def __init__(self, folder, accounting=False, cpus=2, memory_seconds=600):
         self.folder = Path(folder)
         self.configuration = self.folder / "slurm.conf"
-        self._accounting = accounting
+        self.accounts = accounting
         self._environment = os.environ | {"SLURM_CONF": str(self.configuration)}
         self._values = {
             "folder": folder,
@@ -134,12 +134,12 @@ class SlurmCluster:
             (self.folder / name).mkdir(mode=0o755)
         (self.folder / "munge").chmod(0o711)
         self._start_munge()
-        accounting = WITH_ACCOUNTING if self._accounting else WITHOUT_ACCOUNTING
+        accounting = WITH_ACCOUNTING if self.accounts else WITHOUT_ACCOUNTING
         text = (CONFIGURATION + accounting).format_map(self._values)
         self.configuration.write_text(text)
         (self.folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
-        if self._accounting:
+        if self.accounts:
             self._start_database()
         self.run("slurmctld", "-c")
         for node in NODES:

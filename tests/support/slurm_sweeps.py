@@ -1,14 +1,20 @@
 """Sweeps on the cluster of the tests, and ways to look at what became of them."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
-from syntharena.bench import leaderboard, render, sweep
+import pytest
+from slurm_cluster import SlurmCluster, missing
+from sweeps import HONEST
+
+from syntharena.bench import sweep
 from syntharena.bench.local import Local
 from syntharena.bench.pool import Workplace
 from syntharena.bench.slurm.journal import History
@@ -16,9 +22,7 @@ from syntharena.bench.slurm.launcher import Slurm
 from syntharena.bench.slurm.submission import Submission
 from syntharena.bench.store import Store
 
-SUPPORT = Path(__file__).parent
 QUICK = {"poll_seconds": 0.3, "settle_seconds": 1.0, "job": {"minutes": 20}}
-HONEST = {"_target_": "hostile.Honest", "about": {"version": 1, "name": "honest"}}
 DRIVER = """
 import json, sys
 from pathlib import Path
@@ -35,12 +39,21 @@ sys.exit(progress.exit_code)
 """
 
 
+@contextlib.contextmanager
+def running_cluster(accounting=False, **options):
+    """Run a cluster; tests that need it are skipped where that is not possible."""
+    if why := missing(accounting):
+        pytest.skip(f"no SLURM here: {why}")
+    found = SlurmCluster(tempfile.mkdtemp(prefix="slurm"), accounting, **options)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
 def slurm(**settings):
     return Slurm(**{**QUICK, **settings})
-
-
-def hostile(name, **fields):
-    return {"_target_": f"hostile.{name}", "about": {"version": 1, "name": name}, **fields}
 
 
 def preloading(module):
@@ -116,14 +129,6 @@ def comparable(record):
 def assert_same_records(one, other, cells):
     for cell in cells:
         assert comparable(one.get(cell)) == comparable(other.get(cell))
-
-
-def board_text(store):
-    """Everything of a board that does not depend on how long things took."""
-    board = leaderboard.compile(
-        store.records(), store.expected(), families=["fidelity", "utility", "privacy"]
-    )
-    return render.to_markdown(board)
 
 
 def submissions(store):
