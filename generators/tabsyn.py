@@ -9,10 +9,8 @@ its divergence that falls; then a diffusion of the means of its latents. Deviati
   encoder with the best decoder.
 - Beta falls again after every so many passes without progress.
 - Latents are divided by twice their standard deviation, which makes it the 0.5 that EDM's scales
-  assume; the authors divide by 2.
+  assume; the authors divide by 2. The perceptron sees them four times wider.
 - Transformers normalise before each part and have no extra token.
-- Of the diffusion the weights of the best pass are kept by its mean loss, and not by that of its
-  last batch.
 - A repeated number stands at the mean of its normal scores.
 - Presets below ``paper`` fix the number of steps, over which learning rates and beta fall evenly;
   then the diffusion's last weights are kept.

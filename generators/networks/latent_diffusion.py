@@ -16,6 +16,7 @@ from .tokens import TimedPerceptron
 
 DATA = 0.5  # standard deviation of what diffusion sees
 LOG_MEAN, LOG_DEVIATION = -1.2, 1.2  # of the noise in training
+GAIN = 4.0  # of what the network sees, so that it tells close codes apart sooner
 CHUNK = 4096  # rows encoded at a time
 
 
@@ -69,7 +70,7 @@ def loss(network: TimedPerceptron, clean: Tensor, noise: Tensor, log: Tensor) ->
     log = LOG_MEAN + LOG_DEVIATION * log
     sigma = log.exp()[:, None]
     noisy = clean + sigma * noise
-    found = network(scales(sigma, DATA)[2] * noisy, log / 4)
+    found = network(GAIN * scales(sigma, DATA)[2] * noisy, log / 4)
     return (found - wanted(clean, noisy, sigma, DATA)).square().mean()
 
 
@@ -85,6 +86,6 @@ def drawn(network: TimedPerceptron, unit: Tensor, steps: int, draws: Generator) 
 
     def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
         skip, out, into = scales(sigma, DATA)
-        return skip * noisy + out * network(into * noisy, sigma.log()[None] / 4)
+        return skip * noisy + out * network(GAIN * into * noisy, sigma.log()[None] / 4)
 
     return sampled(denoise, unit, steps, draws)
