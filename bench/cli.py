@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from . import command_data, command_sweeps, terminal
-from .command import Parser
-from .command import add_verb as _verb
-from .command import existing_store as _existing_store
-from .command import grid_options as _grid_options
-from .command import points_of as _points
-from .command import results_option as _results_option
-from .command import run_options as _run_options
+from .command import (
+    Parser,
+    add_verb,
+    existing_store,
+    grid_options,
+    points_of,
+    results_option,
+    run_options,
+)
 from .names import UnknownName
 
 EXAMPLES = """\
@@ -88,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run_verb(verbs: Any) -> None:
-    verb = _verb(
+    verb = add_verb(
         verbs,
         "run",
         _run,
@@ -101,9 +103,9 @@ def _run_verb(verbs: Any) -> None:
         "  syntharena run --dry-run +experiment=generators hydra/launcher=slurm\n"
         "  syntharena run --cfg generator=cart dataset=german_credit",
     )
-    _grid_options(verb)
+    grid_options(verb)
     verb.add_argument("--cfg", action="store_true", help="print the configuration and stop")
-    _run_options(verb)
+    run_options(verb)
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
 
 
@@ -111,7 +113,7 @@ def _run(options: argparse.Namespace) -> int:
     from . import plan, pool, sweep, targets
     from .store import Store
 
-    points = _points(options)
+    points = points_of(options)
     if options.cfg:
         terminal.show_config(points[0].config)
         return 0
@@ -152,7 +154,7 @@ SHORT = {"trials": "tuning.trials", "seconds": "tuning.search.seconds"}
 
 
 def _tune_verb(verbs: Any) -> None:
-    verb = _verb(
+    verb = add_verb(
         verbs,
         "tune",
         _tune,
@@ -164,7 +166,7 @@ def _tune_verb(verbs: Any) -> None:
     )
     verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
     verb.add_argument("--cfg", action="store_true", help="print the configuration and stop")
-    _run_options(verb)
+    run_options(verb)
     text = "Hydra overrides; trials and seconds of each search"
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=text)
     verb.set_defaults(multirun=True)
@@ -185,7 +187,7 @@ def searching(overrides: Sequence[str]) -> list[str]:
 
 
 def _audit_verb(verbs: Any) -> None:
-    verb = _verb(
+    verb = add_verb(
         verbs,
         "audit",
         _audit,
@@ -206,7 +208,7 @@ def _audit_verb(verbs: Any) -> None:
         "--once", action="store_true", help="one fit with canaries, where a fit takes minutes"
     )
     verb.add_argument("--config-dir", type=Path, help="a folder with groups of your own")
-    _run_options(verb)
+    run_options(verb)
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
     verb.set_defaults(multirun=True, cfg=False)
 
@@ -234,7 +236,7 @@ SCORED = {
 
 
 def _score_verb(verbs: Any) -> None:
-    verb = _verb(
+    verb = add_verb(
         verbs,
         "score",
         _score,
@@ -353,7 +355,7 @@ def _check_output(option: str, path: Path, taken: Sequence[Path]) -> None:
 
 
 def _leaderboard_verb(verbs: Any) -> None:
-    verb = _verb(
+    verb = add_verb(
         verbs,
         "leaderboard",
         _leaderboard,
@@ -362,7 +364,7 @@ def _leaderboard_verb(verbs: Any) -> None:
         "  syntharena leaderboard --results results/quickstart --families fidelity utility\n"
         "  syntharena leaderboard --from-mlflow sqlite:///results/runs/mlflow.db",
     )
-    _results_option(verb)
+    results_option(verb)
     verb.add_argument("--out", type=Path, help="folder of the pages (default: leaderboard in it)")
     verb.add_argument("--families", nargs="+", help="only these families of metrics")
     verb.add_argument("--from-mlflow", metavar="URI", help="read the records from MLflow instead")
@@ -375,7 +377,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
     if options.from_mlflow:
         records, expected = tracking.read(options.from_mlflow, options.experiment)
     else:
-        store = _existing_store(options.results)
+        store = existing_store(options.results)
         records, expected = list(store.records()), list(store.expected())
     if not records:
         raise ValueError("there are no records to compile; run a sweep: syntharena run ...")
@@ -391,7 +393,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
 def _list_verb(verbs: Any) -> None:
     from .catalog import KINDS
 
-    verb = _verb(
+    verb = add_verb(
         verbs,
         "list",
         _list,
@@ -417,7 +419,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _check_verb(verbs: Any) -> None:
-    verb = _verb(
+    verb = add_verb(
         verbs,
         "check",
         _check,
@@ -428,14 +430,14 @@ def _check_verb(verbs: Any) -> None:
         "  syntharena check dataset=adult\n"
         "  syntharena check -m generator='glob(*)'",
     )
-    _grid_options(verb)
+    grid_options(verb)
     verb.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="what is checked")
 
 
 def _check(options: argparse.Namespace) -> int:
     from . import plan
 
-    points = _points(options)
+    points = points_of(options)
     planner = plan.Planner(options.config_dir)
     reports = [report for point in points for report in _findings(point.config, planner)]
     if not reports:
@@ -468,7 +470,7 @@ def _title(kind: str, spec: dict[str, Any]) -> str:
 
 
 def _verify_verb(verbs: Any) -> None:
-    verb = _verb(
+    verb = add_verb(
         verbs,
         "verify",
         _verify,
@@ -505,7 +507,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _mlflow_verb(verbs: Any) -> None:
-    verb = _verb(
+    verb = add_verb(
         verbs,
         "mlflow",
         _mlflow,
@@ -518,7 +520,7 @@ def _mlflow_verb(verbs: Any) -> None:
     )
     text = "add what MLflow lacks, or make the experiment again"
     verb.add_argument("action", choices=["sync", "rebuild"], help=text)
-    _results_option(verb)
+    results_option(verb)
     verb.add_argument("--uri", help="MLflow's tracking URI (default: mlflow.db in the folder)")
     verb.add_argument("--experiment", default="syntharena", help="name of the MLflow experiment")
 
@@ -526,7 +528,7 @@ def _mlflow_verb(verbs: Any) -> None:
 def _mlflow(options: argparse.Namespace) -> int:
     from . import tracking
 
-    store = _existing_store(options.results)
+    store = existing_store(options.results)
     uri = tracking.tracking_uri(options.uri, store.root)
     if uri is None:
         raise ValueError("--uri must name an MLflow store, got 'none'")
