@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ...bench.contracts import Budget
-from ...bench.ledger import Event, zcdp_rho
+from ...bench.ledger import Event
 from ...bench.schema import Schema
-from ..views.domain import Axis, Domain, uniform_edges
+from ..views.domain import Axis, Domain, not_finite, uniform_edges
 from .common import Adapter
 
 DELTA = 1e-5  # beside an epsilon that is no budget
@@ -47,8 +47,8 @@ class CodedAdapter(Adapter):
         """Refuse what the library's guarantee does not cover."""
         if reason := super().skip(schema, budget):
             return reason
-        if (unbounded := next((c.name for c in schema if not c.is_bounded), None)) is not None:
-            return f"needs public bounds; column {unbounded!r} has none"
+        if reason := not_finite(schema, budget):
+            return reason
         if len(self.frame(schema).columns) < 2:
             return "needs two columns with more than one public value"
         if budget.is_private and budget.delta == 0:
@@ -88,8 +88,3 @@ def zcdp_event(rho: float, purpose: str) -> Event:
     It is adaptive, so that the accountant uses nothing but its rho.
     """
     return Event("gaussian", 1.0, (2 * rho) ** -0.5, purpose=purpose, adaptive=True)
-
-
-def largest_rho(budget: Budget) -> float:
-    """Return the largest rho for which rho-zCDP implies the budget."""
-    return zcdp_rho(budget.epsilon, budget.delta)

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from ...bench.contracts import Budget
-from .coded import CodedAdapter, largest_rho, zcdp_event
+from ...bench.ledger import zcdp_rho
+from .coded import CodedAdapter, zcdp_event
 from .common import in_batches, seed_of
 
 STEP = 1e-12  # what a share is lowered by, relative
@@ -49,7 +50,7 @@ class OpenDp(CodedAdapter):
 
     def learn(self, table: pd.DataFrame, budget: Budget, rng: np.random.Generator) -> None:
         """Measure the table; only the model is kept, which can be pickled."""
-        rho = largest_rho(budget)
+        rho = zcdp_rho(budget.epsilon, budget.delta)
         self.model_ = self._measured(table, rho).model
         self.ledger = (zcdp_event(rho, f"all of {self.algorithm}, by OpenDP's accounting"),)
 

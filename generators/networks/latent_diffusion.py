@@ -70,7 +70,7 @@ def loss(network: TimedPerceptron, clean: Tensor, noise: Tensor, log: Tensor) ->
     log = LOG_MEAN + LOG_DEVIATION * log
     sigma = log.exp()[:, None]
     noisy = clean + sigma * noise
-    found = network(GAIN * scales(sigma, DATA)[2] * noisy, log / 4)
+    found = _predicted(network, noisy, scales(sigma, DATA)[2], log)
     return (found - wanted(clean, noisy, sigma, DATA)).square().mean()
 
 
@@ -86,6 +86,11 @@ def drawn(network: TimedPerceptron, unit: Tensor, steps: int, draws: Generator) 
 
     def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
         skip, out, into = scales(sigma, DATA)
-        return skip * noisy + out * network(GAIN * into * noisy, sigma.log()[None] / 4)
+        return skip * noisy + out * _predicted(network, noisy, into, sigma.log()[None])
 
     return sampled(denoise, unit, steps, draws)
+
+
+def _predicted(network: TimedPerceptron, noisy: Tensor, into: Tensor, log: Tensor) -> Tensor:
+    """Return what the network says of noisy latents, given the logarithm of their noise."""
+    return network(GAIN * into * noisy, log / 4)

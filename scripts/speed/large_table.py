@@ -23,6 +23,16 @@ from syntharena.bench import config
 PROMISED_MIB = 8 * 1024
 HEADS = ("generator", "fit s", "sample s", "rows/s", "given s", "peak MiB", "- table", "apart")
 
+CELLS = {
+    "fit": ".1f",
+    "sample": ".1f",
+    "rate": ",.0f",
+    "given": ".1f",
+    "peak": ",.0f",
+    "beyond": ",.0f",
+    "apart": ".2f",
+}
+
 
 def main() -> None:
     """Measure each generator in a process of its own."""
@@ -58,14 +68,11 @@ def arguments() -> argparse.Namespace:
 
 def line(found: dict[str, Any], rows: int) -> list[str]:
     """Format what was told, as far as it went."""
-    cells = [f"{found[name]:.1f}" if name in found else "" for name in ("fit", "sample", "given")]
-    rate = f"{rows / max(found['sample'], 1e-9):,.0f}" if "sample" in found else ""
-    cells.insert(2, rate)
+    if "sample" in found:
+        found["rate"] = rows / max(found["sample"], 1e-9)
     if "peak" in found:
-        cells += [f"{found['peak']:,.0f}", f"{found['peak'] - found['table']:,.0f}"]
-    else:
-        cells += ["", ""]
-    cells.append(f"{found['apart']:.2f}" if "apart" in found else "")
+        found["beyond"] = found["peak"] - found["table"]
+    cells = [f"{found[name]:{form}}" if name in found else "" for name, form in CELLS.items()]
     if "ended" in found:
         return [*cells, found["ended"]]
     return [*cells, "yes" if found["peak"] <= PROMISED_MIB else "NO"]
