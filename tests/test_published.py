@@ -159,8 +159,9 @@ def test_a_page_is_made_and_printed(tmp_path, capsys):
 # Runs
 
 
-def trial(name, *words):
-    return protocols.Trial(name, protocols.parser("A script.", ["arf"], 5).parse_args(words))
+def trial(name, *words, table=None):
+    options = protocols.parser("A script.", ["arf"], 5).parse_args(words)
+    return protocols.Trial(name, options, table=table)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +205,16 @@ def test_rows_drawn_here_are_scored_there(tmp_path, monkeypatch):
     assert "0123456789ab" in run.place.partition("; scored on ")[0]
     assert "ba9876543210" in run.place.partition("; scored on ")[2]
     assert re.fullmatch(r".* to fit and draw; .* CPU seconds to score", run.cost)
+
+
+def test_rows_of_two_tables_are_kept_side_by_side(tmp_path):
+    schema = Schema((Column("x", "integer"),))
+    for low, table in enumerate(("first", "second")):
+        train = schema.assemble({"x": schema["x"].from_numbers(np.full(5, float(low)))})
+        trial("cart", "--keep", str(tmp_path), table=table).rows(train, schema, 0)
+    for low, table in enumerate(("first", "second")):
+        made = trial("cart", "--kept", str(tmp_path), table=table).rows(train, schema, 0)
+        assert (made["x"] == low).all()
 
 
 def test_an_unknown_generator_is_refused_at_once(capsys):

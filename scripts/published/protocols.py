@@ -83,16 +83,23 @@ class Trial:
         What ``parser`` gave.
     budget : Budget, optional
         The privacy budget of every fit; none is asked for if left out.
+    table : str, optional
+        What it learns from, part of the names of kept files; for a script with several tables.
     **changes
         Arguments of the generator that are not those of its file.
     """
 
     def __init__(
-        self, name: str, options: argparse.Namespace, budget: Budget | None = None, **changes: Any
+        self,
+        name: str,
+        options: argparse.Namespace,
+        budget: Budget | None = None,
+        table: str | None = None,
+        **changes: Any,
     ) -> None:
         _commit()  # of the code that runs, not of what is there when it ends
         self.options, self.budget = options, budget or Budget()
-        self.name, self.drawn = name, 0
+        self.name, self.table, self.drawn = name, table, 0
         self.making, self.waiting, self.is_paper = 0.0, 0.0, True
         self.started = time.process_time()
         if name == REAL:
@@ -163,7 +170,7 @@ class Trial:
         self._file(self.options.keep, "json").write_text(told + "\n", encoding="utf-8")
 
     def _file(self, folder: Path, end: str) -> Path:
-        return folder / f"{self.name}.{end}"
+        return folder / ".".join(filter(None, (self.name, self.table, end)))
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:

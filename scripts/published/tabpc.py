@@ -109,7 +109,7 @@ def main() -> None:
         schema, train, test = divide(dataset)
         full, train = len(train), train.iloc[: options.rows]
         for generator in options.generators:
-            trial = protocols.Trial(generator, options)
+            trial = protocols.Trial(generator, options, table=dataset)
             runs = [
                 measured(trial, (schema, train, test), seed, metrics)
                 for seed in range(options.seeds)
