@@ -184,6 +184,15 @@ def test_packages_are_installed_without_what_they_ask_for_where_that_is_said(
     assert found["packages"]["frog"] == "1.0"
 
 
+def test_pins_that_name_pandas_are_all_that_is_installed(foreign_cache, tmp_path):
+    environment = Environment(no_dependencies=(f"pandas=={pd.__version__}", "frog"))
+    found = making.make(environment, tmp_path)
+    assert found["packages"]["frog"] == "1.0"
+    assert "waterlily" not in found["packages"]
+    said = making.folder_of(environment, tmp_path).with_suffix(".log").read_text()
+    assert said.count(" install ") == 1
+
+
 @pytest.mark.parametrize(
     ("environment", "reason"),
     [

@@ -116,9 +116,13 @@ class _Making:
         python = self._find_python()
         self._call([python, "-m", "venv", "--without-pip", str(self._folder)])
         project = ["-e", str(self._environment.folder)] if self._environment.is_installed else []
-        self._install(["pandas", *self._environment.lines], project)
-        if self._environment.no_dependencies:
-            self._install(self._environment.no_dependencies, ["--no-deps"])
+        lines, alone = self._environment.lines, self._environment.no_dependencies
+        if not any(re.match(r"pandas\b", line) for line in alone):
+            lines = ("pandas", *lines)
+        if lines or project:
+            self._install(lines, project)
+        if alone:
+            self._install(alone, ["--no-deps"])
         return json.loads(self._call([str(self._folder / "bin" / "python"), "-c", PROBE]))
 
     def _find_python(self) -> str:

@@ -1,22 +1,25 @@
-"""Environments of the peers: one for each, made where it is missing.
+"""Environments of the peers: one for each, made once (``bench.foreign.making``).
 
-Requirements are complete and pinned, so pip resolves nothing (--no-deps): no peer can bring another
-torch, and synthcity's own bounds, which exclude today's torch, do not count. torch comes from
-whatever index pip is set up with; a CPU build saves gigabytes.
+Requirements are complete and pinned, so pip resolves nothing: no peer can bring another torch, and
+synthcity's own bounds, which exclude today's torch, do not count. torch comes from whatever index
+pip is set up with; a CPU build saves gigabytes.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+from syntharena.bench.foreign import making
+from syntharena.bench.foreign.spec import Environment, read_requirements
+
 HERE = Path(__file__).parent
+FOLDERS = (HERE, HERE.parents[1] / "others")  # those of methods with a budget are there
 
 
-def requirements(name: str) -> Path:
-    """Return the file that pins an environment."""
-    return HERE / f"requirements-{name}.txt"
+def requirements(name: str) -> tuple[str, ...]:
+    """Return what an environment holds, a pinned package in each line."""
+    files = (folder / f"requirements-{name}.txt" for folder in FOLDERS)
+    return read_requirements(next(file for file in files if file.exists()))
 
 
 def python_of(folder: Path, name: str) -> Path:
@@ -25,20 +28,8 @@ def python_of(folder: Path, name: str) -> Path:
     Raises
     ------
     RuntimeError
-        If it cannot be made; the message ends with the last line of what failed.
+        If it cannot be made; the message says why.
     """
-    home, begun = (folder.absolute() / end for end in (name, f"{name}.begun"))
-    if not home.exists():
-        print(f"making the environment {home}", flush=True)
-        _run([sys.executable, "-m", "venv", "--clear", begun])
-        pip = [begun / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps"]
-        _run([*pip, "-r", requirements(name)])
-        begun.rename(home)
-    return home / "bin" / "python"
-
-
-def _run(command: list[str | Path]) -> None:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        raise RuntimeError(f"{' '.join(map(str, command))} failed: {last}")
+    environment = Environment(no_dependencies=requirements(name))
+    making.make(environment, folder.absolute(), lambda text: print(text, flush=True))
+    return making.python_of(environment, folder.absolute())

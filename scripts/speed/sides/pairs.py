@@ -21,7 +21,7 @@ class Peer:
     Parameters
     ----------
     environment : str
-        Folder of its environment, and requirements-ENVIRONMENT.txt beside this file.
+        Which requirements-ENVIRONMENT.txt it has, here or in ``scripts/others``.
     library, kind : str
         What ``theirs`` is asked for.
     packages : tuple of str
