@@ -35,7 +35,7 @@ PLACES = 1 << 50  # beyond the end of any journal: where its locks are
 ALONE, TURN, WRITE, FIRST_TRIAL = range(4)  # places: all of a search, a step of it, a line, a trial
 BLOCK = 1 << 16  # bytes that are read at once from the end of a journal
 
-State = Literal["complete", "pruned", "failed"]
+State = Literal["complete", "pruned", "failed", "unfinished"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ class Trial:
     ----------
     hyperparameters : mapping
         Those that are searched, as this trial had them.
-    state : {"complete", "pruned", "failed"}
-        Whether it was measured, ended early because it lagged behind, or broke.
+    state : {"complete", "pruned", "failed", "unfinished"}
+        Whether it was measured, ended early because it lagged behind, broke, or was running when
+        the time of the search was over.
     value : float or None
         The objective, the higher the better; None unless complete.
     metrics : mapping of str to float
@@ -168,13 +169,9 @@ class Study:
     def _end(self, number: int, trial: Trial | None) -> None:
         from optuna.trial import TrialState
 
-        states = {
-            "complete": TrialState.COMPLETE,
-            "pruned": TrialState.PRUNED,
-            "failed": TrialState.FAIL,
-        }
+        states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
         value = trial.value if trial and trial.state == "complete" else None
-        self._study.tell(number, value, states[trial.state if trial else "failed"])
+        self._study.tell(number, value, states.get(trial.state if trial else "", TrialState.FAIL))
 
     def _abandon(self) -> int:
         """End the trials that nobody runs any more, those of which there is a result with that.
@@ -204,7 +201,8 @@ class Study:
 def summary(found: Mapping[str, Any], cost: Mapping[str, float]) -> str:
     """Say in a line what a search that has ended found, and what it cost."""
     states = Counter(trial["state"] for trial in found["trials"])
-    others = "".join(f", {states[s]} {s}" for s in ("pruned", "failed") if states[s])
+    unusual = ("pruned", "failed", "unfinished")
+    others = "".join(f", {states[s]} {s}" for s in unusual if states[s])
     best, default = (
         "–" if found[kind] is None else f"{found[kind]:.4f}" for kind in ("best", "default")
     )

@@ -197,7 +197,7 @@ def search(
             left = rule.seconds - sum(trial.seconds for trial in ended)
             trial = _run(task, len(ended), hyperparameters, study, left) if left > 0 else None
             study.tell(trial)
-            if trial is None:
+            if trial is None or trial.state == "unfinished":
                 break
         ended = study.ended
     progress(len(ended), total, **_best_so_far(ended))
@@ -213,7 +213,7 @@ def outcome(ended: list[Trial], defaults: Mapping[str, Any], total: int) -> dict
         "best": best and best.value,
         "default": ended[0].value if ended else None,
         "trials": [vars(trial) for trial in ended],
-        "ended": "trials" if len(ended) >= total else "seconds",
+        "ended": "trials" if sum(t.state != "unfinished" for t in ended) >= total else "seconds",
     }
 
 
@@ -224,8 +224,8 @@ def _best_so_far(ended: list[Trial]) -> dict[str, float]:
 
 def _run(
     task: Task, number: int, hyperparameters: Mapping[str, Any], study: Study, seconds: float
-) -> Trial | None:
-    """Run a trial in a process of its own; None if the search's time ran out in it."""
+) -> Trial:
+    """Run a trial in a process of its own, for no longer than the search's time."""
     lags = False
 
     def attempt(report: process.Report) -> None:
@@ -256,7 +256,7 @@ def _run(
     if lags:
         return end("pruned")
     if outcome.ended == "timeout":
-        return None
+        return end("unfinished")
     answer = outcome.messages[-1] if outcome.messages else {}
     if "measured" in answer:
         known = {name: value for name, value in answer["measured"].items() if value is not None}
