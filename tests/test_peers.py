@@ -14,7 +14,7 @@ import pytest
 from sides import environments, libraries, meter, processes, tables
 from sides.pairs import PAIRS, Pair
 
-from syntharena.bench import config, targets
+from syntharena.bench import config, probes, targets
 
 CSV = pd.DataFrame(
     {
@@ -250,3 +250,26 @@ def test_every_network_is_measured_on_a_device():
 
     assert [pair.generator for pair in device.each_network([])] == list(steps.NETWORKS)
     assert [pair.name for pair in device.each_network(["ctgan"])] == ["sdv_ctgan"]
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
+@pytest.mark.parametrize("name", ["tvae", "tabsyn", "autoregressive"])
+def test_steps_of_every_training_of_a_network_are_measured(name, monkeypatch):
+    from sides import steps
+
+    few = {"WARM": 1, "TIMED": 2, "NEEDED": 6}
+    for constant, value in few.items():
+        monkeypatch.setattr(steps, constant, value)
+    monkeypatch.setitem(steps.NETWORKS, name, dict.fromkeys(steps.NETWORKS[name], 6))
+    found = steps.measured(name, *table_of(200), "cpu")
+    assert [one["name"] for one in found] == list(steps.TRAININGS.get(name, (name,)))
+    for one in found:
+        assert one["flops"] > 0
+        assert one["seconds"] > 0
+        assert sum(one[part] for part in steps.PARTS) == pytest.approx(1.0)
+        assert one["network"] > 0.1
+
+
+def table_of(rows):
+    schema = probes.schemas()["mixed"]
+    return schema, probes.table(schema, rows, np.random.default_rng(0))

@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sides import meter, tables
 from syntharena.bench import config, targets
 from syntharena.bench.contracts import Budget
-from syntharena.generators.networks import asking, critic, gan, learning, training
+from syntharena.generators.networks import asking, critic, gan, learning, network, training
 from syntharena.generators.views.blocks import Blocks
 
 WARM, TIMED = 10, 60  # steps before the first figure, and for each figure
@@ -144,7 +144,7 @@ def waited(call: Callable[[], Any], device: str) -> tuple[float, Any]:
 
 
 def probing(found: list[dict[str, float]], trainings: int, device: str) -> Callable[..., None]:
-    """Return what takes the place of ``training.train``, and writes down what it measures."""
+    """Return what takes the place of ``network.train``, and writes down what it measures."""
 
     def train(step: Callable[[int], Any], total: int, *_: Any, **__: Any) -> None:
         if total != trainings * NEEDED:
@@ -189,11 +189,11 @@ def measured(name: str, schema: Any, train: Any, device: str) -> list[dict[str, 
     model = targets.build(spec, ("fit", "sample"))
     labels = TRAININGS.get(name, (name,))
     found: list[dict[str, float]] = []
-    kept, training.train = training.train, probing(found, len(labels), device)
+    kept, network.train = network.train, probing(found, len(labels), device)
     try:
         model.fit(train, schema=schema, budget=Budget(), rng=np.random.default_rng(0))
     finally:
-        training.train = kept
+        network.train = kept
     return [{"name": label, **one} for label, one in zip(labels, found, strict=True)]
 
 
