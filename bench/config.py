@@ -94,13 +94,12 @@ def grid(
         parsed = composer.parse(overrides)
         fixed = [o.input_line for o in parsed if not o.is_sweep_override()]
         sweeps = {o.get_key_element(): composer.sweep(o) for o in parsed if o.is_sweep_override()}
-        first = composer.compose([*fixed, *(sweep.lines[0] for sweep in sweeps.values())])
-        hydra = first[0]["hydra"]
+        first, hydra = composer.begun([*fixed, *(sweep.lines[0] for sweep in sweeps.values())])
         if sweeps and not multirun and str(hydra["mode"]).rpartition(".")[2] != "MULTIRUN":
             line = next(o.input_line for o in parsed if o.is_sweep_override())
             raise ConfigError(f"several values need a multirun, got {line!r}; add -m")
         given = {o.get_key_element() for o in parsed}
-        for key, value in (hydra["sweeper"].get("params") or {}).items():
+        for key, value in _params(hydra).items():
             if key in given:
                 continue  # the command line wins over the experiment
             (override,) = composer.parse([f"{key}={value}"])
@@ -195,6 +194,10 @@ class _Composer:
             self._options[group] = sorted(found)
         return self._options[group]
 
+    def is_choice(self, line: str) -> bool:
+        """Whether an override names an option of a group."""
+        return bool(self.options(line.partition("=")[0].lstrip("+")))
+
     def _nested(self, group: str) -> list[str]:
         """Return the options in folders of a group, FOLDER/NAME."""
         from hydra.core.object_type import ObjectType
@@ -229,9 +232,25 @@ class _Composer:
         plain["hydra"] = {key: plain["hydra"][key] for key in ("mode", "launcher", "sweeper")}
         return plain, choices
 
+    def begun(self, lines: list[str]) -> tuple[tuple[Plain, dict[str, str]] | None, Plain]:
+        """Return the composition of the lines, if it is complete, and what it says to Hydra.
+
+        A value may lie in a group that is chosen only by an axis of an experiment.
+        """
+        try:
+            composed = self.compose(lines)
+            return composed, composed[0]["hydra"]
+        except ConfigError:
+            hydra = self.compose([o for o in lines if self.is_choice(o) or "hydra." in o])[0][
+                "hydra"
+            ]
+            if not _params(hydra):
+                raise
+            return None, hydra
+
     def _explained(self, error: Exception, overrides: Sequence[str]) -> ConfigError:
         """Say which setting is unknown, where that is what went wrong."""
-        choices = [line for line in overrides if self.options(line.partition("=")[0].lstrip("+"))]
+        choices = [line for line in overrides if self.is_choice(line)]
         values = [line for line in overrides if line not in choices]
         if not values:
             return ConfigError(_one_line(error))
@@ -314,6 +333,11 @@ class _Block:
             if key in composed:
                 config[key] = composed[key]
         choices.update({k: v for k, v in chosen.items() if first_chosen.get(k) != v})
+
+
+def _params(hydra: Plain) -> Plain:
+    """Return the axes that an experiment has."""
+    return hydra["sweeper"].get("params") or {}
 
 
 def _unknown_setting(config: Any, key: str) -> str | None:

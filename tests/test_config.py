@@ -207,3 +207,11 @@ def test_a_cluster_of_ones_own_is_a_launcher_of_ones_own(tmp_path):
     assert (launcher.settings.job["partition"], launcher.settings.job["account"]) == ("short", "me")
     assert launcher.settings.by_generator == {"ctgan": {"gpus": 1}}
     assert (launcher.settings.at_once, launcher.detach) == (100, False)
+
+
+def test_a_value_may_lie_in_a_group_that_the_experiment_chooses():
+    chosen = ["+experiment=tuning", "seed=0", "generator=cart", "dataset=german_credit"]
+    (point,) = config.grid([*chosen, "tuning.search.seconds=7"], multirun=False)
+    assert point.config["tuning"]["search"]["seconds"] == 7
+    with pytest.raises(ConfigError, match="did you mean 'seconds'"):
+        config.grid([*chosen, "tuning.search.secnds=7"], multirun=False)
