@@ -35,6 +35,14 @@ def test_what_was_measured_before_the_end_is_shown():
     assert page.shown(RATE, [fitted]) == "not done in 300 s"
 
 
+def test_what_a_person_wrote_into_a_page_stays():
+    words = "<!-- words -->\nTVAE is fast.\n\n- Why.\n<!-- /words -->"
+    once = page.page(results(), words)
+    assert page.words_of(once) == words
+    assert page.page(results(), page.words_of(once)) == once
+    assert page.words_of(page.page(results())) == ""
+
+
 def test_the_ratio_is_the_median_of_the_peer_by_ours():
     assert page.ratio(FIT, runs(1.0, 2.0, 9.0), runs(5.0)) == "2.5"
     assert page.ratio(RATE, [{"rows_per_second": 8e4}], [{"rows_per_second": 240.0}]) == "0.003"

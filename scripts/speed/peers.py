@@ -257,18 +257,24 @@ def command(arguments: Sequence[str]) -> str:
 
 def kept(file: Path | None) -> dict[str, Any]:
     """Read what earlier runs found."""
-    if file and file.exists():
+    if file and file.is_file():
         return json.loads(file.read_text(encoding="utf-8"))
     return {"commands": [], "place": {}, "tables": {}, "steps": None}
 
 
 def save(options: argparse.Namespace, results: dict[str, Any]) -> None:
-    """Write what was found, and the page of it."""
-    texts = {options.kept: json.dumps(results, indent=1) + "\n", options.page: page.page(results)}
-    for file, text in texts.items():
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
+    """Write what was found, and the page of it; what a person wrote into the page stays."""
+    if options.kept:
+        write(options.kept, json.dumps(results, indent=1) + "\n")
+    if options.page:
+        earlier = options.page.read_text(encoding="utf-8") if options.page.is_file() else ""
+        write(options.page, page.page(results, page.words_of(earlier)))
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file and the folders that it needs."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -109,20 +110,28 @@ def verdict(pair: Pair, found: Mapping[str, Any]) -> list[str]:
     return [f"{pair.aim:g}", ABSENT]
 
 
-def page(results: Mapping[str, Any]) -> str:
+def page(results: Mapping[str, Any], words: str = "") -> str:
     """Return the whole page as Markdown.
 
     Parameters
     ----------
     results : mapping
         As ``peers.py`` keeps them: ``place``, ``commands``, ``tables``, ``steps`` and ``devices``.
+    words : str
+        What a person says of them, below the title.
     """
-    parts = [TOP.strip(), place(results)]
+    parts = [TITLE, *filter(None, [words]), TOP.strip(), place(results)]
     parts += [section(label, table) for label, table in results["tables"].items()]
     if results.get("steps"):
         parts.append(steps_section(results["steps"]))
     parts += [device_section(name, found) for name, found in (results.get("devices") or {}).items()]
     return "\n\n".join(parts) + "\n"
+
+
+def words_of(page: str) -> str:
+    """Return what a person has written into a page, with the marks around it; else nothing."""
+    found = WORDS.search(page)
+    return found[0] if found else ""
 
 
 def wrapped(line: str) -> str:
@@ -133,8 +142,10 @@ def wrapped(line: str) -> str:
     )
 
 
+TITLE = "# Our generators beside other people's"
+WORDS = re.compile("<!-- words -->\n.*\n<!-- /words -->", re.DOTALL)
 TOP = """
-# Our generators beside other people's
+## How it was measured
 
 Written by `scripts/speed/peers.py`. Both sides fit the same table and draw as many rows, each in a
 process of its own on one thread, in turns. The peer's arguments are its defaults unless the list
