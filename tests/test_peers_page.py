@@ -2,11 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from sides import page
 from sides.pairs import Pair
 
+ROOT = Path(__file__).parent.parent
 FIT = next(measure for measure in page.MEASURES if measure.key == "fit_seconds")
 RATE = next(measure for measure in page.MEASURES if measure.key == "rows_per_second")
 AUROC = next(measure for measure in page.MEASURES if measure.key == "auroc")
@@ -41,6 +43,12 @@ def test_what_a_person_wrote_into_a_page_stays():
     assert page.words_of(once) == words
     assert page.page(results(), page.words_of(once)) == once
     assert page.words_of(page.page(results())) == ""
+
+
+def test_the_published_page_is_what_its_file_says():
+    known = json.loads((ROOT / "results" / "speed" / "peers.json").read_text(encoding="utf-8"))
+    published = (ROOT / "docs" / "findings" / "speed.md").read_text(encoding="utf-8")
+    assert page.page(known, page.words_of(published)) == published
 
 
 def test_the_ratio_is_the_median_of_the_peer_by_ours():
