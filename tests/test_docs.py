@@ -2,17 +2,17 @@
 
 import ast
 import re
-import runpy
 import shlex
 
 import pytest
+import reference_pages
 import yaml
 from markdown_blocks import ROOT, blocks, write_files
 
 from syntharena.bench import cli, config, statuses
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-REFERENCE = runpy.run_path(str(ROOT / "scripts" / "reference_pages.py"))
+
 FOLDERS = "bench|conf|generators|evaluators|scripts|tests|docs|results|\\.ci"
 
 
@@ -104,7 +104,7 @@ def test_every_page_is_reached_from_the_index():
 @pytest.mark.parametrize("page", ["metrics.md", "datasets.md"])
 def test_generated_pages_are_up_to_date(page):
     path = ROOT / "docs" / "reference" / page
-    assert text(path) == REFERENCE["pages"]()[path], "python scripts/reference_pages.py"
+    assert text(path) == reference_pages.pages()[path], "python scripts/reference_pages.py"
 
 
 def _settings(values, before=""):

@@ -5,11 +5,11 @@ The two lines that install the project are run by ``.ci/run``, which reads them 
 
 import os
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import board_excerpts
 import pytest
 from markdown_blocks import ROOT, blocks, write_files
 
@@ -18,7 +18,6 @@ from syntharena.bench import catalog, cli
 README = ROOT / "README.md"
 RUN = "pip install -c constraints.txt . && syntharena run +experiment=quickstart"
 TEST = "pip install -c constraints.txt -e '.[test]' && python -m pytest -n logical"
-BOARDS = runpy.run_path(str(ROOT / "scripts" / "board_excerpts.py"))
 
 
 def commands():
@@ -68,14 +67,14 @@ def test_the_shown_files_need_no_import_of_ours_for_a_generator():
     assert "import" not in generator.text
 
 
-@pytest.mark.parametrize("page", BOARDS["PAGES"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", board_excerpts.PAGES, ids=lambda page: page.name)
 def test_boards_that_a_page_quotes_are_the_published_ones(page):
     text = page.read_text(encoding="utf-8")
-    assert BOARDS["with_excerpts"](text) == text, "python scripts/board_excerpts.py --write"
+    assert board_excerpts.with_excerpts(text) == text, "python scripts/board_excerpts.py --write"
 
 
 def test_the_readme_quotes_a_board():
-    assert BOARDS["QUOTED"].search(README.read_text(encoding="utf-8"))
+    assert board_excerpts.QUOTED.search(README.read_text(encoding="utf-8"))
 
 
 def test_an_excerpt_is_the_first_table_of_the_board_without_a_budget(tmp_path):
@@ -83,16 +82,16 @@ def test_an_excerpt_is_the_first_table_of_the_board_without_a_budget(tmp_path):
         "# Leaderboard\n\n| 0 |\n\n## release: no privacy asked\n\n> a note\n\n### Without\n\n"
         "| 1 |\n|---|\n| 2 |\n\n| 3 |\n\n## release: ε = 1\n\n| 4 |\n"
     )
-    assert BOARDS["excerpt"](board) == "| 1 |\n|---|\n| 2 |\n"
-    assert BOARDS["excerpt"](board.partition("\n\n| 3 |")[0]) == "| 1 |\n|---|\n| 2 |"
+    assert board_excerpts.excerpt(board) == "| 1 |\n|---|\n| 2 |\n"
+    assert board_excerpts.excerpt(board.partition("\n\n| 3 |")[0]) == "| 1 |\n|---|\n| 2 |"
     folder = tmp_path / "results" / "mine" / "leaderboard"
     folder.mkdir(parents=True)
     (folder / "leaderboard.md").write_text(board, encoding="utf-8")
     page = "a\n<!-- board results/mine -->\nold\n<!-- /board -->\nb\n"
-    new = BOARDS["with_excerpts"](page, tmp_path)
+    new = board_excerpts.with_excerpts(page, tmp_path)
     assert new == "a\n<!-- board results/mine -->\n| 1 |\n|---|\n| 2 |\n<!-- /board -->\nb\n"
     with pytest.raises(ValueError, match="no privacy asked"):
-        BOARDS["excerpt"]("# Leaderboard\n| 0 |\n")
+        board_excerpts.excerpt("# Leaderboard\n| 0 |\n")
 
 
 def test_the_two_lines_have_blocks_of_their_own():

@@ -167,15 +167,9 @@ of the runs and, in brackets, the least and the most.
 
 def place(results: Mapping[str, Any]) -> str:
     """Return what was typed and where the numbers come from."""
-    typed = "\n".join(map(typed_line, dict.fromkeys(results["commands"])))
+    typed = "\n".join(f"$ {command}" for command in dict.fromkeys(results["commands"]))
     lines = [wrapped(f"- {name}: {value}") for name, value in results["place"].items()]
     return "\n".join(["```console", typed, "```", "", *lines])
-
-
-def typed_line(command: str) -> str:
-    """Show a command after a prompt; a long one goes on below."""
-    lines = textwrap.wrap(f"$ {command}", 98, subsequent_indent="    ", break_on_hyphens=False)
-    return " \\\n".join(lines)
 
 
 def section(label: str, table: Mapping[str, Any]) -> str:

@@ -1,0 +1,59 @@
+"""What tuning gave on holdout: pairs of cells, differences, verdicts."""
+
+import pytest
+import tuning_gain
+
+
+def record(seed, utility, trend=0.9, *, tuned=False, metric="tstr_xgboost_auroc_score"):
+    measured = {metric: utility, "trend_score": trend}
+    found = {
+        "names": {"dataset": "toy", "generator": f"cart{' (tuned, 9 trials)' * tuned}"},
+        "cell": {"seeds": {"train": seed}},
+        "metrics": {**measured, "shape_score": 0.5},
+        "cost": {},
+    }
+    if tuned:
+        objective = {
+            "binary": ["tstr_xgboost_auroc_score", "trend_score"],
+            "regression": ["tstr_xgboost_r2_score", "trend_score"],
+        }
+        trials = [{"metrics": {}}, {"metrics": {**measured, "photocopy_error": 0.0}}]
+        found["cell"]["tuning"] = {"search": {"objective": objective}}
+        found |= {"tuning": {"trials": trials}, "cost": {"tuning_cpu_seconds": 60.0 + seed}}
+    return found
+
+
+def test_seeds_are_paired_and_the_objective_is_that_of_the_task():
+    name = "tstr_xgboost_r2_score"
+    records = [record(seed, 0.1 * seed, metric=name) for seed in range(3)]
+    records += [record(seed, 0.1 * seed + 0.2, tuned=True, metric=name) for seed in (2, 0)]
+    (found,) = tuning_gain.gains(records)
+    assert (found.dataset, found.generator) == ("toy", "cart")
+    assert found.defaults == pytest.approx([0.45, 0.55])
+    assert found.differences == pytest.approx([0.1, 0.1])
+    assert (found.trials, found.seconds) == ([2, 2], [60.0, 62.0])
+
+
+@pytest.mark.parametrize(
+    ("gained", "verdict"),
+    [
+        ((0.1, 0.12, 0.11), "helps"),
+        ((-0.1, -0.12, -0.11), "harms"),
+        ((0.1, -0.1, 0.05), "not shown"),
+        ((0.3,), "not shown"),
+        ((0.0, 0.0), "not shown"),
+    ],
+)
+def test_an_interval_decides(gained, verdict):
+    records = [record(seed, 0.5) for seed in range(len(gained))]
+    records += [record(seed, 0.5 + gain, tuned=True) for seed, gain in enumerate(gained)]
+    (found,) = tuning_gain.gains(records)
+    assert found.verdict == verdict
+    line = tuning_gain.line(found)
+    assert line.endswith(f"| {verdict} |")
+    assert ("[" in line) == (len(gained) > 1)
+
+
+def test_a_tuned_cell_without_its_counterpart_is_refused():
+    with pytest.raises(ValueError, match=r"cart on toy has no cells with defaults, seeds \[1\]"):
+        tuning_gain.gains([record(0, 0.5), record(1, 0.6, tuned=True)])
