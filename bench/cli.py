@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import command_data, command_sweeps, terminal
+from . import command_data, command_sweeps, escape, terminal
 from .command import (
     Parser,
     add_verb,
@@ -311,7 +311,7 @@ def _score(options: argparse.Namespace) -> int:
     terminal.show_score(result)
     for path, write in writers.values():
         path.write_text(write(result), encoding="utf-8", newline="\n")
-        print(terminal.printable(str(path)))
+        print(escape.printable(str(path)))
     return 0
 
 
@@ -498,7 +498,7 @@ def _verify(options: argparse.Namespace) -> int:
         verdict = verify.verify(record, store, folders.data, folders.cache)
         print(f"{verdict.status:15} {path}")
         for difference in verdict.differences:
-            print(f"    {terminal.printable(difference)}")
+            print(f"    {escape.printable(difference)}")
         different |= verdict.status == "different"
     return int(different)
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from . import terminal
+from . import escape, terminal
 from .command import add_verb
 from .names import UnknownName
 
@@ -37,5 +37,5 @@ def _data(options: argparse.Namespace) -> int:
     for name in options.names:
         rows, columns = datasets.load(known[name], **where).table.shape
         path = datasets.locate(known[name], **where)
-        terminal.say(terminal.printable(f"{name}: {rows} rows, {columns} columns, {path}"))
+        terminal.say(escape.printable(f"{name}: {rows} rows, {columns} columns, {path}"))
     return 0

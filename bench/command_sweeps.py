@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import terminal
+from . import escape, terminal
 from .command import add_verb, existing_store, results_option, run_options
 from .names import UnknownName
 from .statuses import ENDED_WELL, STATUSES
@@ -68,7 +68,7 @@ def _logs(options: argparse.Namespace) -> int:
     if not found:
         terminal.say("no cell that ended badly has such a line, and no job printed anything")
     for line, path in found:
-        terminal.say(terminal.printable(f"{line}  {path}"))
+        terminal.say(escape.printable(f"{line}  {path}"))
         if options.all or len(found) == 1:
             terminal.show_file(path)
     return 0

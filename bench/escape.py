@@ -121,3 +121,8 @@ def plus_minus(mean: float, low: float | None, high: float | None) -> tuple[str,
         return number(mean), ""
     places = decimals(mean, low, high)
     return number(mean, places), number((high - low) / 2, places)
+
+
+def printable(text: str) -> str:
+    """Show control and bidirectional characters as escapes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

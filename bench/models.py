@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import environment
-from .store import publish
+from .files import publish
 
 CHECKPOINT_SECONDS = 30.0  # between two savings of one training
 SIGNATURE_BYTES = hashlib.sha256().digest_size

@@ -19,10 +19,11 @@ from . import claim, models, targets, trials
 from .answers import OUTCOME, ask, metric_of, refusal
 from .cells import Cell
 from .contracts import Tables
+from .files import publish
 from .schema import Schema, SchemaError
 from .seeds import stream
 from .statuses import is_out_of_memory
-from .store import Store, publish
+from .store import Store
 from .usage import peak_memory
 
 PROGRESS_SECONDS = 0.2  # training steps are reported no more often

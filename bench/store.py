@@ -35,12 +35,12 @@ import pandas as pd
 
 from .canonical import digest, digest_parsed, dumps, plain
 from .cells import Cell, in_order, record_key, table_identity
+from .files import publish
 from .statuses import STATUSES
 from .study import count_ended
 
 FORMAT = 1
 ORPHAN_SECONDS = 24 * 3600  # a temporary file this old has no living writer
-SWEPT_TIMES = 3  # how often a file is written again whose temporary file was swept out
 
 
 class StoreError(RuntimeError):
@@ -390,68 +390,9 @@ def _is_record_at(record: Mapping[str, Any], path: Path) -> bool:
         return False
 
 
-def publish(path: Path, content: bytes, *, replace: bool = False) -> bool:
-    """Write a whole file or none.
-
-    Parameters
-    ----------
-    path : Path
-        Its final name.
-    content : bytes
-        All of it.
-    replace : bool
-        Whether it takes the place of an older file; otherwise the first writer wins.
-
-    Returns
-    -------
-    bool
-        False if a file was there and stays.
-    """
-    for _ in range(SWEPT_TIMES):
-        with contextlib.suppress(FileNotFoundError):
-            return _publish(path, content, replace)
-    return _publish(path, content, replace)
-
-
-def _publish(path: Path, content: bytes, replace: bool) -> bool:
-    """Write a file as ``publish`` does.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the temporary file was swept out, by a process whose clock went wrong.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".tmp-{os.getpid()}-{secrets.token_hex(6)}"
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            os.replace(temporary, path)
-            return True
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-    finally:
-        temporary.unlink(missing_ok=True)
-    _flush_folder(path.parent)
-    return True
-
-
 def _change(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
     except FileNotFoundError:
         return None
     return found.st_mtime_ns, found.st_size
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

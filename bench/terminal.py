@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .canonical import dumps
+from .escape import printable
 from .statuses import ENDED_WELL
 
 if TYPE_CHECKING:
@@ -29,11 +30,6 @@ SHOWN = 20  # lines of a list that could be endless
 def one_line(error: Exception) -> str:
     """Return an error's text in one printable line."""
     return printable(" ".join(str(error).split())) or type(error).__name__
-
-
-def printable(text: str) -> str:
-    """Show control and bidirectional characters as escapes."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def say(text: str = "") -> None:

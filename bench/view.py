@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .cells import Cell
+from .escape import printable
 from .statuses import ENDED_WELL
 from .sweep import Progress
 from .tally import Tally, short
-from .terminal import printable
 
 LINE_SECONDS = (5.0, 60.0)  # a log file gets a line this often: at first, and in the end
 SLOWING = 1.3  # each line of a log file is so much later than the one before

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from syntharena.bench import store as store_module
 from syntharena.bench.canonical import digest, dumps, plain
-from syntharena.bench.store import Store, StoreError, is_sealed, publish, seal
+from syntharena.bench.files import publish
+from syntharena.bench.store import Store, StoreError, is_sealed, seal
 
 json_values = st.recursive(
     st.none()
@@ -189,7 +190,7 @@ def test_eight_writers_of_the_same_keys_leave_one_record_each(store, make_cell, 
 def die_at(step, call):
     """Run a call in a child that kills itself before the given step; whether it got that far.
 
-    Steps are lines of the Store's file, so between any two system calls there is one.
+    Steps are lines of the Store's files, so between any two system calls there is one.
     """
     child = os.fork()
     if child == 0:
@@ -197,7 +198,7 @@ def die_at(step, call):
 
         def trace(frame, event, argument):
             nonlocal left
-            if not frame.f_code.co_filename.endswith("bench/store.py"):
+            if not frame.f_code.co_filename.endswith(("bench/store.py", "bench/files.py")):
                 return None
             left -= event == "line"
             if left < 0:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..store import publish
+from ..files import publish
 from .spec import Environment
 
 MARKER = "made.json"

@@ -28,8 +28,9 @@ from typing import Any
 
 from ..canonical import digest
 from ..cells import Cell, vars_of
+from ..files import publish
 from ..pool import Workplace
-from ..store import Store, publish, seal
+from ..store import Store, seal
 from .cluster import PREFIX
 from .parcels import Parcel
 from .request import Request
