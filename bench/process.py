@@ -211,7 +211,7 @@ class _Watch:
         self._head = b""
         self._tail = b""
         self._log_bytes = 0
-        self._base_mib = memory_mib(os.getpid())
+        self._base_mib = forked_mib(os.getpid())
         self._deadline = time.monotonic() + (limits.seconds or float("inf"))
         self._oom_kills = _kernel_oom_kills()
         self._over = 0  # looks in a row that found too much memory
@@ -374,10 +374,19 @@ def memory_mib(pid: int) -> float:
 
     File pages are left out, because a forked child begins without those its parent has touched.
     """
+    return _resident_mib(pid, "RssAnon:", "RssShmem:")
+
+
+def forked_mib(pid: int) -> float:
+    """Return what ``memory_mib`` is of a child that a process forks: without shared memory."""
+    return _resident_mib(pid, "RssAnon:")
+
+
+def _resident_mib(pid: int, *sorts: str) -> float:
     total = 0
     with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as status:
         for line in status:
-            if line.startswith(("RssAnon:", "RssShmem:")):
+            if line.startswith(sorts):
                 total += int(line.split()[1])
     return total / 1024
 

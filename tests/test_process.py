@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import mmap
 import os
 import signal
 import subprocess
@@ -108,7 +109,10 @@ def test_memory_beyond_the_limit_ends_in_oom():
     assert 300 < outcome.peak_rss_mib < 3000
 
 
-def test_memory_of_descendants_counts():
+@pytest.mark.parametrize("shared", [0, 400_000_000])
+def test_memory_of_descendants_counts(shared):
+    """Also if this process has shared memory, without which a child begins."""
+
     def task(report):
         for _ in range(3):
             if os.fork() == 0:
@@ -117,7 +121,9 @@ def test_memory_of_descendants_counts():
                 del hoard
         time.sleep(60)
 
-    outcome = process.run(task, Limits(memory_mib=300, seconds=20))
+    with mmap.mmap(-1, max(shared, 1)) as memory:
+        memory.write(bytes(shared))
+        outcome = process.run(task, Limits(memory_mib=300, seconds=20))
     assert outcome.ended == "oom"
 
 

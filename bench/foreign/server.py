@@ -100,7 +100,7 @@ def _keep(conversation: int, log: int, asked: Mapping[str, Any]) -> None:
     code = 1
     try:
         process = importlib.import_module("syntharena.bench.process")
-        base = process.memory_mib(os.getpid())
+        base = process.forked_mib(os.getpid())
         hello = {"keeper": os.getpid(), "base_mib": base}
 
         def serve(report: Any) -> None:
