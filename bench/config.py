@@ -238,12 +238,11 @@ class _Composer:
         A value may lie in a group that is chosen only by an axis of an experiment.
         """
         try:
-            composed = self.compose(lines)
-            return composed, composed[0]["hydra"]
+            first = self.compose(lines)
+            return first, first[0]["hydra"]
         except ConfigError:
-            hydra = self.compose([o for o in lines if self.is_choice(o) or "hydra." in o])[0][
-                "hydra"
-            ]
+            deciding = [o for o in lines if self.is_choice(o) or o.lstrip("+").startswith("hydra.")]
+            hydra = self.compose(deciding)[0]["hydra"]
             if not _params(hydra):
                 raise
             return None, hydra

@@ -1,4 +1,4 @@
-"""Print what tuning gave on holdout: ``tuning_gain.py RESULTS [--out PAGE]``.
+"""Print what tuning gave on holdout: ``tuning_gain.py RESULTS``.
 
 RESULTS holds cells of generators with defaults and with tuned hyperparameters. A line is a
 generator on a dataset, over the seeds that both have. The objective is what a search maximises, the
@@ -19,20 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from syntharena.bench.canonical import digest
 from syntharena.bench.store import Store
 from syntharena.evaluators.intervals import of_seeds
 
-TUNED = " (tuned"  # what follows the generator's name in the label of a tuned row
 HEADS = ("dataset", "generator", "seeds", "trials", "search s", "default", "tuned", "difference")
-TOP = """# What tuning gave on holdout
-
-    python scripts/tuning_gain.py results/tuning
-
-The objective of the searches, the mean of TSTR by XGBoost (AUROC, or R2 of a number) and the trend
-score, on the holdout, which no search saw. The difference has its 95 % interval over seeds
-(Student's t). Trials and the CPU seconds of a search are means over seeds.
-
-"""
 
 
 @dataclass(frozen=True)
@@ -70,39 +61,61 @@ def gains(records: Iterable[Mapping[str, Any]]) -> list[Gain]:
     """
     defaults, tuned = {}, defaultdict(list)
     for record in records:
-        name, _, changed = record["names"]["generator"].partition(TUNED)
-        place = record["names"]["dataset"], name
-        seed = record["cell"]["seeds"]["train"]
-        if changed:
-            tuned[place].append((seed, record))
+        if "tuning" in record["cell"]:
+            tuned[without(record, "tuning", "seeds")].append(record)
         else:
-            defaults[*place, seed] = record
-    found = []
-    for place, pairs in sorted(tuned.items()):
-        pairs.sort(key=lambda pair: pair[0])
-        if absent := [seed for seed, _ in pairs if (*place, seed) not in defaults]:
-            raise ValueError(f"{place[1]} on {place[0]} has no cells with defaults, seeds {absent}")
-        found.append(gain(place, [(defaults[*place, seed], record) for seed, record in pairs]))
-    return found
-
-
-def gain(place: tuple[str, str], pairs: list[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Gain:
-    """Compare cells seed by seed."""
-    names = metrics_of(pairs[0][1])
-    before, after = (
-        [float(np.mean([pair[side]["metrics"][name] for name in names])) for pair in pairs]
-        for side in (0, 1)
+            defaults[without(record, "tuning")] = record
+    return sorted(
+        (gain(defaults, records) for records in tuned.values()),
+        key=lambda found: (found.dataset, found.generator),
     )
-    trials = [len(record["tuning"]["trials"]) for _, record in pairs]
-    seconds = [record["cost"]["tuning_cpu_seconds"] for _, record in pairs]
-    return Gain(*place, before, after, trials, seconds)
 
 
-def metrics_of(record: Mapping[str, Any]) -> list[str]:
-    """Return what the objective of a tuned cell is the mean of, which depends on the task."""
-    objectives = record["cell"]["tuning"]["search"]["objective"].values()
-    measured = next(trial["metrics"] for trial in record["tuning"]["trials"] if trial["metrics"])
-    return [name for name in measured if any(name in names for names in objectives)]
+def without(record: Mapping[str, Any], *parts: str) -> str:
+    """Return what identifies a cell, but for some parts of it."""
+    return digest({name: part for name, part in record["cell"].items() if name not in parts})
+
+
+def gain(defaults: Mapping[str, Mapping[str, Any]], tuned: list[Mapping[str, Any]]) -> Gain:
+    """Compare the cells of a row seed by seed."""
+    tuned = sorted(tuned, key=seed_of)
+    paired = [defaults.get(without(record, "tuning")) for record in tuned]
+    before = [record for record in paired if record is not None]
+    if len(before) < len(tuned):
+        generator, dataset = (tuned[0]["names"][part] for part in ("generator", "dataset"))
+        absent = [seed_of(r) for r, default in zip(tuned, paired, strict=True) if default is None]
+        generator = generator.partition(" (")[0]
+        raise ValueError(f"{generator} on {dataset} has no cells with defaults, seeds {absent}")
+    return Gain(
+        before[0]["names"]["dataset"],
+        before[0]["names"]["generator"],
+        *(
+            [objective(record, by) for record, by in zip(records, tuned, strict=True)]
+            for records in (before, tuned)
+        ),
+        [len(record["tuning"]["trials"]) for record in tuned],
+        [record["cost"]["tuning_cpu_seconds"] for record in tuned],
+    )
+
+
+def seed_of(record: Mapping[str, Any]) -> int:
+    """Return the seed of a cell's training."""
+    return record["cell"]["seeds"]["train"]
+
+
+def objective(record: Mapping[str, Any], tuned: Mapping[str, Any]) -> float:
+    """Return what the search of a tuned cell maximises, as a record has it on the holdout.
+
+    Which metrics these are depends on the task; those of other tasks are not in a record.
+    """
+    names = {
+        name
+        for of_task in tuned["cell"]["tuning"]["search"]["objective"].values()
+        for name in of_task
+    }
+    return float(
+        np.mean([record["metrics"][name] for name in sorted(names & set(tuned["metrics"]))])
+    )
 
 
 def line(found: Gain) -> str:
@@ -134,14 +147,11 @@ def main() -> None:
     """Read the records and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", type=Path, help="the Store's folder")
-    parser.add_argument("--out", type=Path, help="a Markdown page to write as well")
     options = parser.parse_args()
     found = gains(r for r in Store(options.results).records() if r["status"] == "ok")
     if not found:
         parser.error(f"{options.results} holds no tuned cell")
     print(table(found), end="")
-    if options.out:
-        options.out.write_text(TOP + table(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -191,6 +191,11 @@ def test_pins_that_name_pandas_are_all_that_is_installed(foreign_cache, tmp_path
     assert "waterlily" not in found["packages"]
     said = making.folder_of(environment, tmp_path).with_suffix(".log").read_text()
     assert said.count(" install ") == 1
+    environment = Environment(no_dependencies=("pandas-stubs",))
+    with contextlib.suppress(making.EnvironmentUnavailable):  # it is not among the tests' wheels
+        making.make(environment, tmp_path)
+    said = making.folder_of(environment, tmp_path).with_suffix(".log").read_text()
+    assert said.count(" install ") == 2  # pandas came first
 
 
 @pytest.mark.parametrize(

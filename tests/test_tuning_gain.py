@@ -57,3 +57,19 @@ def test_an_interval_decides(gained, verdict):
 def test_a_tuned_cell_without_its_counterpart_is_refused():
     with pytest.raises(ValueError, match=r"cart on toy has no cells with defaults, seeds \[1\]"):
         tuning_gain.gains([record(0, 0.5), record(1, 0.6, tuned=True)])
+
+
+def test_cells_are_paired_by_what_they_are_and_not_by_their_names():
+    """Two budgets of one generator, and a search of which no trial was measured."""
+    records = []
+    for epsilon, gained in (("1.0", 0.1), ("10.0", 0.2)):
+        for tuned in (False, True):
+            made = record(0, 0.5 + gained * tuned, tuned=tuned)
+            made["cell"]["budget"] = {"epsilon": epsilon}
+            made["names"]["generator"] = f"cart (min_leaf=3{', tuned, 9 trials' * tuned})"
+            if tuned:
+                made["tuning"]["trials"] = [{"metrics": {}}]
+            records.append(made)
+    found = tuning_gain.gains(records)
+    assert [one.generator for one in found] == ["cart (min_leaf=3)"] * 2
+    assert [one.differences for one in found] == [pytest.approx([0.05]), pytest.approx([0.1])]

@@ -117,7 +117,7 @@ class _Making:
         self._call([python, "-m", "venv", "--without-pip", str(self._folder)])
         project = ["-e", str(self._environment.folder)] if self._environment.is_installed else []
         lines, alone = self._environment.lines, self._environment.no_dependencies
-        if not any(re.match(r"pandas\b", line) for line in alone):
+        if not any(re.match(r"pandas(?![\w.-])", line) for line in alone):
             lines = ("pandas", *lines)
         if lines or project:
             self._install(lines, project)
