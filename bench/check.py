@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import claim, datasets, probes, process, targets
+from . import claim, probes, process, targets
 from .answers import refusal, sort_values
 from .contracts import Budget, Measured
+from .data import datasets
+from .data.splits import release_split
 from .schema import Schema
-from .splits import release_split
 
 SECONDS = 60.0  # for one check
 SEED = 20260101

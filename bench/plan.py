@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import space, targets
+from . import targets
 from .canonical import digest
 from .cells import Cell
 from .config import DEFAULT_PRESET, ConfigError, Plain, Point, all_options
 from .contracts import Budget
 from .foreign.spec import Environment, find_source, problem_of_source, resolve
 from .names import UnknownName
+from .search import space
 from .seeds import STAGES
 from .statuses import STATUSES
 from .tuning import Search, Tuning
@@ -98,7 +99,7 @@ class Planner:
             )
         key = digest(dataset)
         if key not in self._user_specs:
-            from . import datasets
+            from .data import datasets
 
             given = {k: v for k, v in dataset.items() if k not in ("path", "target")}
             set_by_user = {k: v for k, v in given.items() if v is not None}
@@ -243,7 +244,7 @@ def _check_foreign(spec: Mapping[str, Any], methods: tuple[str, ...]) -> None:
 
 def _check_search(cell: Cell, search: Search, abroad: bool) -> None:
     """See that what a search maximises is declared, and that its space can be searched."""
-    from . import objective
+    from .search import objective
 
     scenario = cell.scenario["_target_"]
     if not getattr(targets.find(scenario, ("run",)), "searches", False):

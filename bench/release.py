@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from .contracts import Tables
-from .splits import release_split
+from .data.splits import release_split
 
 if TYPE_CHECKING:
-    from .datasets import Dataset
-    from .stages import Stages
+    from .data.datasets import Dataset
+    from .running.stages import Stages
 
 Parts = Mapping[str, pd.DataFrame]
 

@@ -36,8 +36,8 @@ import pandas as pd
 from .canonical import digest, digest_parsed, dumps, plain
 from .cells import Cell, in_order, record_key, table_identity
 from .files import publish
+from .search.study import count_ended
 from .statuses import STATUSES
-from .study import count_ended
 
 FORMAT = 1
 ORPHAN_SECONDS = 24 * 3600  # a temporary file this old has no living writer

@@ -25,9 +25,9 @@ from typing import Any
 from .canonical import digest, dumps
 from .cells import Cell
 from .mounts import network_kind
+from .running.sweep import Progress
 from .statuses import ENDED_WELL
 from .store import Store
-from .sweep import Progress
 
 KEY_TAG = "syntharena.key"
 KIND_TAG = "syntharena.kind"  # cell, stage or sweep

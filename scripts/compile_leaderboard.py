@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from syntharena.bench.audit.conclusions import conclusions
-from syntharena.bench.leaderboard import compile
-from syntharena.bench.render import to_text, write
+from syntharena.bench.boards.leaderboard import compile
+from syntharena.bench.boards.render import to_text, write
 from syntharena.bench.store import Store
 
 

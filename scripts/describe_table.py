@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from syntharena.bench import datasets
+from syntharena.bench.data import datasets
 
 WIDTH = 100
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./ +-]*(?<! )")

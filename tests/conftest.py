@@ -15,7 +15,7 @@ from syntharena.bench.cells import Cell
 from syntharena.bench.contracts import Budget
 from syntharena.bench.foreign import servers
 from syntharena.bench.foreign.spec import resolve
-from syntharena.bench.pool import Workplace
+from syntharena.bench.running.pool import Workplace
 from syntharena.bench.store import Store
 
 # Before a library with OpenMP is loaded: a process that has started its threads must not fork, and

@@ -15,7 +15,7 @@ from syntharena.bench.contracts import Budget
 from syntharena.bench.foreign import making, servers
 from syntharena.bench.foreign.spec import Environment, resolve
 from syntharena.bench.plan import Folders
-from syntharena.bench.worker import Worker
+from syntharena.bench.running.worker import Worker
 
 pytestmark = pytest.mark.slow
 

@@ -6,16 +6,16 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from syntharena.bench import claims, leaderboard, render
 from syntharena.bench.audit.conclusions import conclude, conclusions
 from syntharena.bench.audit.runs import Runs
 from syntharena.bench.audit.scenario import Audit
+from syntharena.bench.boards import claims, leaderboard, render
+from syntharena.bench.boards.claims import fields
 from syntharena.bench.claim import UNTUNED
-from syntharena.bench.claims import fields
 from syntharena.bench.contracts import Budget
+from syntharena.bench.running.verify import verify
+from syntharena.bench.running.worker import Worker
 from syntharena.bench.tuning import Tuning
-from syntharena.bench.verify import verify
-from syntharena.bench.worker import Worker
 
 HONEST = {
     "_target_": "syntharena.generators.dp_marginals.DpMarginals",

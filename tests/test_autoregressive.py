@@ -9,8 +9,9 @@ from odd_tables import schemas, table
 from scipy import stats
 from truths import COUNTRIES, TRUTHS
 
-from syntharena.bench import check, config, models
+from syntharena.bench import check, config
 from syntharena.bench.contracts import Budget
+from syntharena.bench.running import models
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.autoregressive import Autoregressive, rows_of_a_batch
 from syntharena.generators.networks import training

@@ -13,8 +13,8 @@ from datasets_at_hand import names, spec_and_table
 
 from syntharena.bench.content import row_hashes
 from syntharena.bench.contracts import Budget, Measured, Tables
+from syntharena.bench.data.splits import release_split
 from syntharena.bench.schema import Column, Schema
-from syntharena.bench.splits import release_split
 from syntharena.evaluators.copies import Copies
 from syntharena.evaluators.membership import Membership
 from syntharena.evaluators.nearest import Nearest

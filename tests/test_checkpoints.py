@@ -10,11 +10,11 @@ import pytest
 import restless
 from driver import start_driver, wait_for_nobody
 
-from syntharena.bench import environment, models, stages, sweep
-from syntharena.bench.local import Local
-from syntharena.bench.pool import Workplace
+from syntharena.bench.running import environment, models, stages, sweep
+from syntharena.bench.running.local import Local
+from syntharena.bench.running.pool import Workplace
+from syntharena.bench.running.worker import Worker
 from syntharena.bench.store import Store
-from syntharena.bench.worker import Worker
 from syntharena.generators.networks.training import REPORT
 
 pytest.importorskip("torch")

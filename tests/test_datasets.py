@@ -16,9 +16,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from syntharena.bench import datasets
-from syntharena.bench.datasets import DatasetError, load, locate, user_spec
-from syntharena.bench.splits import release_split
+from syntharena.bench.data import datasets
+from syntharena.bench.data.datasets import DatasetError, load, locate, user_spec
+from syntharena.bench.data.splits import release_split
 
 CONF = Path(str(resources.files("syntharena.conf"))) / "dataset"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))

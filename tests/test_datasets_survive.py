@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from brief import GENERATORS
 
-from syntharena.bench import claim, config, datasets, splits, targets
+from syntharena.bench import claim, config, targets
 from syntharena.bench.contracts import Budget
+from syntharena.bench.data import datasets, splits
 from syntharena.bench.seeds import stream
 
 DATA = os.environ.get("SYNTHARENA_DATA")

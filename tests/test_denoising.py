@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from syntharena.bench import models, probes
+from syntharena.bench import probes
 from syntharena.bench.contracts import Budget
+from syntharena.bench.running import models
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.flow_matching import FlowMatching
 from syntharena.generators.tabdiff import TabDiff

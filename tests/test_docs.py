@@ -10,6 +10,7 @@ import yaml
 from markdown_blocks import ROOT, blocks, write_files
 
 from syntharena.bench import cli, config, statuses
+from syntharena.bench.commands import run
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
@@ -78,7 +79,7 @@ def test_commands_parse_and_make_configurations(page, reader, tmp_path):
             continue
         options = cli._parser().parse_args(words[1:])
         if options.verb == "tune":
-            options.overrides = cli.searching(options.overrides)
+            options.overrides = run.searching(options.overrides)
         if options.verb in ("run", "tune", "check"):
             points = config.grid(
                 options.overrides, config_dir=options.config_dir, multirun=options.multirun

@@ -19,14 +19,15 @@ import pytest
 from driver import processes_of, start_driver, wait_for_nobody
 from markdown_blocks import ROOT, blocks, write_files
 
-from syntharena.bench import check, models, probes, process, stages, sweep, targets, verify
+from syntharena.bench import check, probes, process, targets
 from syntharena.bench.contracts import Budget
 from syntharena.bench.foreign import making, servers, wire
 from syntharena.bench.foreign.spec import Environment, EnvironmentSpecError, resolve
-from syntharena.bench.local import Local
-from syntharena.bench.pool import Workplace
+from syntharena.bench.running import models, stages, sweep, verify
+from syntharena.bench.running.local import Local
+from syntharena.bench.running.pool import Workplace
+from syntharena.bench.running.worker import Worker
 from syntharena.bench.store import Store
-from syntharena.bench.worker import Worker
 
 FIXTURES = Path(__file__).parent / "fixtures"
 LILY = {"requirements": ["waterlily==1.2"]}

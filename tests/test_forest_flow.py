@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 from truths import TRUTHS
 
-from syntharena.bench import models
 from syntharena.bench.contracts import Budget
 from syntharena.bench.probes import schemas, table
+from syntharena.bench.running import models
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.forest_flow import ForestFlow
 from syntharena.generators.forests import boosting

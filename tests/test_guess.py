@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syntharena.bench.guess import describe, propose
+from syntharena.bench.data.guess import describe, propose
 from syntharena.bench.schema import Column
 
 

@@ -11,13 +11,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CONTRACTS = {"contracts", "schema", "ledger", "accountant", "content"}
 STATISTICS = {
-    "leaderboard",
-    "board",
-    "bootstrap",
+    "boards.board",
+    "boards.bootstrap",
+    "boards.claims",
+    "boards.grid",
+    "boards.leaderboard",
+    "boards.standings",
     "canonical",
-    "claims",
-    "grid",
-    "standings",
     "statuses",
 }
 CONFIGURATION = {"config"}  # the only module that may know Hydra and OmegaConf
@@ -73,7 +73,7 @@ def test_the_harness_imports_no_plug_in(path):
 
 @pytest.mark.parametrize("name", sorted(STATISTICS))
 def test_the_leaderboard_needs_numpy_and_pandas_only(name):
-    path = ROOT / "bench" / f"{name}.py"
+    path = ROOT / "bench" / f"{name.replace('.', '/')}.py"
     assert {found.removeprefix("bench.") for found in relative(path)} <= STATISTICS
     absolute = {module.split(".")[0] for level, module, _ in imports(path) if level == 0}
     foreign = absolute - set(sys.stdlib_module_names) - {"numpy", "pandas", "__future__"}

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syntharena.bench.bootstrap import intervals
-from syntharena.bench.leaderboard import compile
+from syntharena.bench.boards.bootstrap import intervals
+from syntharena.bench.boards.leaderboard import compile
 
 
 def metric(family="fidelity", direction="higher", ranked=True, per="", version=1):

@@ -55,7 +55,7 @@ def test_a_database_on_a_network_is_refused_with_the_reason(monkeypatch):
 
 
 def test_a_default_database_there_is_left_out_with_a_word(monkeypatch, store, capsys):
-    from syntharena.bench import terminal
+    from syntharena.bench.commands import terminal
 
     monkeypatch.setattr(tracking, "network_kind", lambda path: "lustre")
     found = terminal.watchers(store, {"uri": None, "experiment": "x"}, quiet=True)

@@ -4,13 +4,14 @@ import threading
 
 import pytest
 
-from syntharena.bench import config, sweep, verify
+from syntharena.bench import config
 from syntharena.bench.contracts import Budget
-from syntharena.bench.local import Local
-from syntharena.bench.packs import limits, packs
-from syntharena.bench.pool import Workplace
+from syntharena.bench.running import sweep, verify
+from syntharena.bench.running.local import Local
+from syntharena.bench.running.packs import limits, packs
+from syntharena.bench.running.pool import Workplace
+from syntharena.bench.running.worker import Worker
 from syntharena.bench.store import Store
-from syntharena.bench.worker import Worker
 
 pytestmark = pytest.mark.usefixtures("generators_can_be_imported")
 

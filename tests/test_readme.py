@@ -13,7 +13,8 @@ import board_excerpts
 import pytest
 from markdown_blocks import ROOT, blocks, write_files
 
-from syntharena.bench import catalog, cli
+from syntharena.bench import cli
+from syntharena.bench.commands import catalog
 
 README = ROOT / "README.md"
 RUN = "pip install -c constraints.txt . && syntharena run +experiment=quickstart"

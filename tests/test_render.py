@@ -17,17 +17,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from syntharena.bench import render
-from syntharena.bench.escape import (
-    csv_text,
-    interval,
-    latex,
-    markdown,
-    number,
-    plus_minus,
-    visible,
-)
-from syntharena.bench.leaderboard import compile
+from syntharena.bench.boards import render
+from syntharena.bench.boards.leaderboard import compile
+from syntharena.bench.escape import csv_text, interval, latex, markdown, number, plus_minus, visible
 
 HOSTILE = [
     "../../etc/x",

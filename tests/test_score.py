@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from syntharena.bench import cli, content, jackknife, score, score_tables
+from syntharena.bench import cli, content
 from syntharena.bench.contracts import Metric, Tables
 from syntharena.bench.schema import Column, Schema
+from syntharena.bench.scoring import jackknife, score
+from syntharena.bench.scoring.tables import read_tables
 
 SHAPE = {"shape": {"_target_": "syntharena.evaluators.shape.Shape", "about": {"version": 1}}}
 TEST_EVALUATORS = {
@@ -65,7 +67,7 @@ def strict(text):
 
 
 def read(paths=("train", "holdout", "synthetic"), **roles):
-    return score_tables.read_tables({name: f"{name}.csv" for name in paths}, **roles)
+    return read_tables({name: f"{name}.csv" for name in paths}, **roles)
 
 
 def edit(name, change):
@@ -149,7 +151,8 @@ def test_a_suite_is_composed_and_its_cost_left_out(run):
 
 
 def test_the_schema_of_a_dataset_holds_strictly(run, monkeypatch):
-    from syntharena.bench import config, datasets
+    from syntharena.bench import config
+    from syntharena.bench.data import datasets
 
     (point,) = config.grid(["dataset=german_credit"], multirun=False)
     spec = point.config["dataset"]
@@ -349,9 +352,7 @@ def test_parquet_and_dates_are_read(folder):
         table = pd.read_csv(f"{side}.csv")
         table["day"] = days[np.arange(len(table)) % 150]
         table.to_parquet(f"{side}.parquet")
-    given = score_tables.read_tables(
-        {side: f"{side}.parquet" for side in ("train", "holdout", "synthetic")}
-    )
+    given = read_tables({side: f"{side}.parquet" for side in ("train", "holdout", "synthetic")})
     assert given.schema["day"].kind == "datetime"
     assert given.tables["synthetic"]["day"].iloc[5] == pd.Timestamp("2020-01-06")
 

@@ -10,10 +10,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from syntharena.bench import pictures, probes, report, score
+from syntharena.bench import probes
 from syntharena.bench.contracts import Picture
 from syntharena.bench.schema import Column, Schema
-from syntharena.bench.score_tables import Given
+from syntharena.bench.scoring import pictures, report, score
+from syntharena.bench.scoring.tables import Given
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [

@@ -16,11 +16,13 @@ import pytest
 import searched
 from driver import start_driver, wait_for_nobody
 
-from syntharena.bench import config, objective, plan, space, targets, trials, verify
+from syntharena.bench import config, plan, targets
 from syntharena.bench.contracts import Budget, Metric
-from syntharena.bench.study import ALONE, Study, Trial, count_ended, held, mend
+from syntharena.bench.running import verify
+from syntharena.bench.running.worker import Worker
+from syntharena.bench.search import objective, space, trials
+from syntharena.bench.search.study import ALONE, Study, Trial, count_ended, held, mend
 from syntharena.bench.tuning import Search, Tuning, merit
-from syntharena.bench.worker import Worker
 
 optuna = pytest.importorskip("optuna")
 

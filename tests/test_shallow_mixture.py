@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
-from syntharena.bench import models
 from syntharena.bench.contracts import Budget
+from syntharena.bench.running import models
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.distributions import mixtures
 from syntharena.generators.distributions.mixtures import Layout, Mixture, StochasticEm

@@ -27,14 +27,14 @@ from slurm_sweeps import (
 )
 from sweeps import HONEST, SUPPORT, board_text, hostile
 
-from syntharena.bench import sweep
+from syntharena.bench.commands.status import status
 from syntharena.bench.foreign.spec import Environment, resolve
-from syntharena.bench.pool import Workplace
+from syntharena.bench.running import sweep
+from syntharena.bench.running.pool import Workplace
+from syntharena.bench.search.study import NAME
 from syntharena.bench.slurm.cluster import ClusterError
 from syntharena.bench.slurm.overview import cancel, overview
-from syntharena.bench.status import status
 from syntharena.bench.store import Store
-from syntharena.bench.study import NAME
 
 pytestmark = pytest.mark.slurm
 

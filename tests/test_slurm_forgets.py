@@ -14,9 +14,9 @@ from slurm_sweeps import (
 )
 from sweeps import HONEST, SUPPORT, hostile
 
-from syntharena.bench import sweep
+from syntharena.bench.commands.status import status
+from syntharena.bench.running import sweep
 from syntharena.bench.slurm.cluster import Cluster
-from syntharena.bench.status import status
 
 pytestmark = pytest.mark.slurm
 

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweeps import HONEST
 
-from syntharena.bench import plan, sweep, targets
+from syntharena.bench import plan, targets
 from syntharena.bench.cells import Cell
-from syntharena.bench.costs import Costs
 from syntharena.bench.foreign.spec import resolve
-from syntharena.bench.local import Local
 from syntharena.bench.names import UnknownName
-from syntharena.bench.pool import Workplace
+from syntharena.bench.running import sweep
+from syntharena.bench.running.costs import Costs
+from syntharena.bench.running.local import Local
+from syntharena.bench.running.pool import Workplace
 from syntharena.bench.slurm.cluster import ClusterError, TaskState
 from syntharena.bench.slurm.journal import History, Journal
 from syntharena.bench.slurm.launcher import Slurm
@@ -82,7 +83,7 @@ def test_cells_that_broke_off_teach_nothing(make_cell, make_record):
 
 
 def test_costs_are_read_from_a_part_of_a_large_store(store, make_cell, make_record, monkeypatch):
-    monkeypatch.setattr("syntharena.bench.costs.READ", 5)
+    monkeypatch.setattr("syntharena.bench.running.costs.READ", 5)
     for seed in range(23):
         store.put(make_record(make_cell(HONEST, seed=seed), seconds=2.0))
     read = []

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from syntharena.bench import datasets, sources
+from syntharena.bench.data import datasets, sources
 
 CONF = Path(str(resources.files("syntharena.conf"))) / "dataset"
 QUICK = sources.Patience(stall=0.3, total=0.8, tries=2, pause=0.01)

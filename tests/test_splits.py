@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syntharena.bench.datasets import Dataset
+from syntharena.bench.data.datasets import Dataset
+from syntharena.bench.data.splits import PARTS, release_split, subset_rows
 from syntharena.bench.names import UnknownName
 from syntharena.bench.schema import Column, Schema
-from syntharena.bench.splits import PARTS, release_split, subset_rows
 
 FRACTIONS = {"train": 0.6, "holdout": 0.15, "reference": 0.1, "fresh": 0.15}
 

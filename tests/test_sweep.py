@@ -10,11 +10,11 @@ import pytest
 from driver import processes_of, start_driver, wait_for_nobody
 from sweeps import HONEST, board_text, hostile
 
-from syntharena.bench import sweep
-from syntharena.bench.datasets import DatasetError
-from syntharena.bench.local import Local
-from syntharena.bench.pool import Workplace, slots
-from syntharena.bench.status import status
+from syntharena.bench.commands.status import status
+from syntharena.bench.data.datasets import DatasetError
+from syntharena.bench.running import sweep
+from syntharena.bench.running.local import Local
+from syntharena.bench.running.pool import Workplace, slots
 from syntharena.bench.store import Store, StoreError
 
 pytestmark = pytest.mark.usefixtures("generators_can_be_imported")

@@ -7,8 +7,9 @@ from odd_tables import table
 from scipy import stats
 from truths import TRUTHS
 
-from syntharena.bench import check, config, models
+from syntharena.bench import check, config
 from syntharena.bench.contracts import Budget
+from syntharena.bench.running import models
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.networks import training
 from syntharena.generators.tabddpm import TabDdpm

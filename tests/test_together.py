@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from brief import GENERATORS
 
-from syntharena.bench import models, targets
+from syntharena.bench import targets
 from syntharena.bench.contracts import Budget
+from syntharena.bench.running import models
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.networks import network, start
 from syntharena.generators.views.blocks import Blocks

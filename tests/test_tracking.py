@@ -9,9 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import searched
 
-from syntharena.bench import leaderboard, render, sweep, tracking
-from syntharena.bench.local import Local
-from syntharena.bench.pool import Workplace
+from syntharena.bench import tracking
+from syntharena.bench.boards import leaderboard, render
+from syntharena.bench.running import sweep
+from syntharena.bench.running.local import Local
+from syntharena.bench.running.pool import Workplace
 
 pytestmark = pytest.mark.usefixtures("generators_can_be_imported")
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from syntharena.bench import models, targets
+from syntharena.bench import targets
 from syntharena.bench.contracts import Budget
 from syntharena.bench.probes import schemas, table
+from syntharena.bench.running import models
 from syntharena.bench.schema import Column, Schema
 from syntharena.generators.common import NoCheckpoint
 from syntharena.generators.networks import learning, network, start, training

@@ -5,8 +5,8 @@ import pytest
 from syntharena.bench import claim
 from syntharena.bench.cells import Cell
 from syntharena.bench.contracts import Budget
+from syntharena.bench.running.worker import Worker
 from syntharena.bench.tuning import Tuning
-from syntharena.bench.worker import Worker
 
 MARGINALS = {
     "_target_": "syntharena.generators.dp_marginals.DpMarginals",

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from syntharena.bench.sweep import Progress
-from syntharena.bench.tally import Tally, duration
-from syntharena.bench.view import Lines
+from syntharena.bench.commands.tally import Tally, duration
+from syntharena.bench.commands.view import Lines
+from syntharena.bench.running.sweep import Progress
 
 
 class Clock:
@@ -119,7 +119,7 @@ def test_ten_cells_have_a_line_now_and_then(cells, capsys):
 def test_bars_show_a_few_cells_of_many(cells, monkeypatch):
     from rich.console import Console
 
-    from syntharena.bench import view as view_module
+    from syntharena.bench.commands import view as view_module
 
     screen = Console(record=True, force_terminal=True, width=160)
     monkeypatch.setattr("rich.console.Console", lambda **options: screen)

@@ -5,9 +5,9 @@ import math
 import pandas as pd
 import pytest
 
-from syntharena.bench import stages
 from syntharena.bench.contracts import Budget
-from syntharena.bench.worker import Worker
+from syntharena.bench.running import stages
+from syntharena.bench.running.worker import Worker
 
 
 @pytest.fixture

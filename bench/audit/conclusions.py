@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from ..accountant import delta_of
+from ..boards.grid import setting_of
 from ..canonical import digest
 from ..contracts import Budget
-from ..grid import setting_of
 from ..ledger import Event
 from ..tuning import Tuning
 from . import one_run

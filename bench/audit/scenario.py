@@ -17,8 +17,8 @@ import pandas as pd
 
 from ..answers import sort_values
 from ..contracts import Budget, Metric
+from ..running.stages import CellEnd, Stages
 from ..seeds import stream
-from ..stages import CellEnd, Stages
 from . import one_run, pairs
 from .conclusions import conclude, conclude_guesses
 from .estimates import Estimate
@@ -26,7 +26,7 @@ from .runs import ROWS, collect
 from .schema_leak import schema_leaks
 
 if TYPE_CHECKING:
-    from ..datasets import Dataset
+    from ..data.datasets import Dataset
     from ..schema import Schema
 
 Parts = Mapping[str, pd.DataFrame]

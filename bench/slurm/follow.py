@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ..cells import Cell
-from ..pool import Event
 from ..process import Outcome
+from ..running.pool import Event
+from ..running.worker import make_record
 from ..store import Store
-from ..worker import make_record
 from .cluster import Cluster, ClusterError, TaskState
 from .submission import Submission
 from .watched import Watched

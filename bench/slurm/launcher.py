@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..cells import Cell
-from ..costs import Costs
-from ..pool import Event, Workplace
+from ..running.costs import Costs
+from ..running.pool import Event, Workplace
 from ..store import Store
 from .cluster import Cluster, ClusterError
 from .follow import Follower, Lost

@@ -29,7 +29,7 @@ from typing import Any
 from ..canonical import digest
 from ..cells import Cell, vars_of
 from ..files import publish
-from ..pool import Workplace
+from ..running.pool import Workplace
 from ..store import Store, seal
 from .cluster import PREFIX
 from .parcels import Parcel

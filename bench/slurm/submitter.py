@@ -11,9 +11,9 @@ from typing import Any
 
 from .. import plan
 from ..cells import Cell
-from ..costs import Costs
 from ..foreign import servers
-from ..pool import Workplace
+from ..running.costs import Costs
+from ..running.pool import Workplace
 from . import request
 from .cluster import Cluster, ClusterError
 from .parcels import Parcel, by_request, pack

@@ -101,7 +101,7 @@ class Task:
 
     def run(self) -> int:
         """Run parcels; return the exit code of the job."""
-        from ..pool import Pool
+        from ..running.pool import Pool
 
         self._journal.add(begin=_job() | {"time": time.time()})
         cells = self._cells()
@@ -128,7 +128,7 @@ class Task:
         Where SLURM does not bind a job to its processors, no worker is bound: other jobs may be
         on any of them.
         """
-        from ..pool import slots
+        from ..running.pool import slots
 
         cpus, processors = self._submission.request.cpus, sorted(os.sched_getaffinity(0))
         workers = max(1, cpus // self._threads)
@@ -225,7 +225,7 @@ class Task:
 
     def _end_as_timeout(self, cell: Cell) -> None:
         from ..process import Outcome
-        from ..worker import make_record
+        from ..running.worker import make_record
 
         start, minutes = self._started[cell.record_key], self._submission.request.minutes
         end = {

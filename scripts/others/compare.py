@@ -22,8 +22,9 @@ import calls
 import numpy as np
 import pandas as pd
 
-from syntharena.bench import config, datasets
+from syntharena.bench import config
 from syntharena.bench.contracts import Budget, Measured, Tables
+from syntharena.bench.data import datasets
 from syntharena.bench.schema import Column, Schema
 from syntharena.evaluators.intervals import of_seeds
 from syntharena.evaluators.utility import Utility

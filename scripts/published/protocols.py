@@ -24,9 +24,11 @@ import numpy as np
 import pandas as pd
 from comparison import Run
 
-from syntharena.bench import config, datasets, environment, targets
+from syntharena.bench import config, targets
 from syntharena.bench.contracts import Budget
-from syntharena.bench.datasets import Dataset
+from syntharena.bench.data import datasets
+from syntharena.bench.data.datasets import Dataset
+from syntharena.bench.running import environment
 from syntharena.bench.schema import Schema
 
 REAL = "real"  # in place of a generator: the training rows themselves

@@ -32,7 +32,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import syntharena.conf
 from syntharena.bench import config, probes, targets
 from syntharena.bench.contracts import Budget
-from syntharena.bench.datasets import schema_of
+from syntharena.bench.data.datasets import schema_of
 from syntharena.bench.schema import Schema
 from syntharena.generators.networks.training import REPORT, device_of
 

@@ -27,7 +27,7 @@ import pandas as pd
 import yaml
 
 import syntharena.conf
-from syntharena.bench.datasets import load
+from syntharena.bench.data.datasets import load
 from syntharena.bench.schema import Schema
 from syntharena.evaluators.distances import Distances
 from syntharena.evaluators.naive import OneHot

@@ -29,7 +29,7 @@ from torch import nn
 import syntharena.conf
 from syntharena.bench import probes
 from syntharena.bench.contracts import Budget
-from syntharena.bench.datasets import schema_of
+from syntharena.bench.data.datasets import schema_of
 from syntharena.generators.dpctgan import DpCtgan
 from syntharena.generators.dpgan import DpGan
 from syntharena.generators.dptvae import DpTvae

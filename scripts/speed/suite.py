@@ -18,9 +18,10 @@ import time
 import numpy as np
 import pandas as pd
 
-from syntharena.bench import config, datasets, plan, targets
+from syntharena.bench import config, plan, targets
 from syntharena.bench.answers import sort_values
 from syntharena.bench.contracts import Budget, Tables
+from syntharena.bench.data import datasets
 from syntharena.bench.schema import Schema
 from syntharena.generators.cart import Cart
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import syntharena.conf
-from syntharena.bench import config, datasets, plan
+from syntharena.bench import config, plan
+from syntharena.bench.data import datasets
 
 
 def names():

@@ -14,9 +14,9 @@ import pytest
 from slurm_cluster import SlurmCluster, missing
 from sweeps import HONEST
 
-from syntharena.bench import sweep
-from syntharena.bench.local import Local
-from syntharena.bench.pool import Workplace
+from syntharena.bench.running import sweep
+from syntharena.bench.running.local import Local
+from syntharena.bench.running.pool import Workplace
 from syntharena.bench.slurm.journal import History
 from syntharena.bench.slurm.launcher import Slurm
 from syntharena.bench.slurm.submission import Submission

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from syntharena.bench import leaderboard, render
+from syntharena.bench.boards import leaderboard, render
 
 SUPPORT = Path(__file__).parent
 HONEST = {"_target_": "hostile.Honest", "about": {"version": 1, "name": "honest"}}

@@ -1,0 +1,1 @@
+"""Boards: from records to leaderboards, as a pure function, and their pages."""

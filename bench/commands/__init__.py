@@ -1,0 +1,1 @@
+"""Commands: the verbs of ``syntharena``, and what they show."""

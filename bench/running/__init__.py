@@ -1,0 +1,1 @@
+"""Running: the cells of a sweep on this machine, from a launcher to the stages of one cell."""

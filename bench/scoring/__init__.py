@@ -1,0 +1,1 @@
+"""Scoring: what evaluators say of a table that came from anywhere, with a verdict and a report."""

@@ -1,0 +1,1 @@
+"""Search: a generator's hyperparameters, chosen by trials inside a cell."""
