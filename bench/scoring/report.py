@@ -37,7 +37,7 @@ def to_html(score: Score) -> str:
     return templates.render(
         "report.html.jinja",
         score=score,
-        verdict=verdict(score),
+        verdict=verdict(score.outcome, score.baselines),
         warnings=[*score.warnings, *problems],
         families=[
             (family, FAMILIES.get(family, ""), [_metric(score, name) for name in names])

@@ -25,7 +25,7 @@ from ..schema import Column, Schema
 from ..seeds import stream
 from . import jackknife
 from .tables import Given
-from .verdict import INDEPENDENT, REAL_HOLDOUT, verdict
+from .verdict import INDEPENDENT, REAL_HOLDOUT, Outcome, verdict
 
 BASELINES = {
     REAL_HOLDOUT: "half of the reference rows, real and never trained on, in place of synthetic "
@@ -34,7 +34,6 @@ BASELINES = {
 }
 FAMILIES = ("privacy", "fidelity", "utility", "fairness", "diagnostic")  # in the order of a report
 
-Outcome = dict[str, dict[str, Any]]
 Say = Callable[[str], None]
 
 
@@ -176,7 +175,7 @@ def to_json(result: Score) -> str:
         **{kind: result.outcome[kind] for kind in OUTCOME},
         "jackknifed": sorted(result.jackknifed),
         "baselines": result.baselines,
-        "verdict": [asdict(line) for line in verdict(result)],
+        "verdict": [asdict(line) for line in verdict(result.outcome, result.baselines)],
         "warnings": result.warnings,
     }
     return canonical.dumps(content, indent=1) + "\n"

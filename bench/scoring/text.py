@@ -29,7 +29,7 @@ def to_text(score: Score, width: int = 110) -> str:
     console = Console(
         file=io.StringIO(), width=width, color_system=None, force_terminal=False, _environ={}
     )
-    for line in verdict(score):
+    for line in verdict(score.outcome, score.baselines):
         console.print(Text(("!!! " if line.alarm else "") + line.text))
     for family, names in score.by_family().items():
         if single := [name for name in names if name in score.outcome["metrics"]]:

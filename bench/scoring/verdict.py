@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..escape import interval
 
-if TYPE_CHECKING:
-    from .score import Score
+Outcome = dict[str, dict[str, Any]]  # as a record has it: metrics, intervals, ...
 
 # Tests for copies of train rows: metrics that are 1 where there are some, and what that means.
 ALARMS = {
@@ -33,10 +32,11 @@ class Line:
     alarm: bool = False
 
 
-def verdict(result: Score) -> list[Line]:
-    """Return the lines, alarms first."""
-    metrics = result.outcome["metrics"]
-    lines = [*_copying(metrics), *_attack(metrics, result.outcome["intervals"]), *_places(result)]
+def verdict(outcome: Outcome, baselines: Mapping[str, Mapping[str, Any]]) -> list[Line]:
+    """Return the lines, alarms first; ``outcome`` and ``baselines`` are those of a Score."""
+    metrics = outcome["metrics"]
+    lines = [*_copying(metrics), *_attack(metrics, outcome["intervals"])]
+    lines += _places(outcome, baselines)
     return sorted(lines, key=lambda line: not line.alarm)
 
 
@@ -60,15 +60,15 @@ def _attack(metrics: Mapping[str, float], intervals: Mapping[str, list[float]]) 
         )
 
 
-def _places(result: Score) -> Iterator[Line]:
+def _places(outcome: Outcome, baselines: Mapping[str, Mapping[str, Any]]) -> Iterator[Line]:
     """Say for each family how near the table comes to real rows."""
-    if len(result.baselines) < 2:
+    if len(baselines) < 2:
         return
-    others = (result.baselines[name] for name in (REAL_HOLDOUT, INDEPENDENT))
-    sides = [side["metrics"] for side in (result.outcome, *others)]
+    others = (baselines[name] for name in (REAL_HOLDOUT, INDEPENDENT))
+    sides = [side["metrics"] for side in (outcome, *others)]
     for family in JUDGED:
         places = []
-        for name, metric in result.outcome["declared"].items():
+        for name, metric in outcome["declared"].items():
             judged = metric["family"] == family and not metric["baseline"]
             if judged and all(name in side for side in sides):
                 places += _place(metric, *(side[name] for side in sides))
