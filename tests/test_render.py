@@ -374,7 +374,7 @@ def test_files_do_not_depend_on_the_process(tmp_path):
     source.write_text(json.dumps(records()))
     script = (
         "import hashlib, json, pathlib, sys\n"
-        "from syntharena.bench import leaderboard, render\n"
+        "from syntharena.bench.boards import leaderboard, render\n"
         f"records = json.loads(pathlib.Path({str(source)!r}).read_text())\n"
         "board = leaderboard.compile(records[::int(sys.argv[1])])\n"
         "texts = [path.read_bytes() for path in render.write(board, sys.argv[2])]\n"

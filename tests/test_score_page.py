@@ -174,7 +174,7 @@ def test_a_page_is_written_twice_alike(scored, page):
 def test_matplotlib_is_left_as_it_was():
     code = (
         "import sys, matplotlib; before = matplotlib.rcParams.copy()\n"
-        "from syntharena.bench.contracts import Picture; from syntharena.bench import pictures\n"
+        "from syntharena.bench.contracts import Picture; from syntharena.bench.scoring import pictures\n"
         "svg = pictures.to_svg(Picture('t', 'c', lambda axes: axes.plot([1, 2])), 'p')\n"
         "assert svg.startswith('<svg') and matplotlib.rcParams.copy() == before\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

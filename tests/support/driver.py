@@ -13,10 +13,10 @@ import pytest
 DRIVER = """
 import json, sys
 from pathlib import Path
-from syntharena.bench import sweep
+from syntharena.bench.running import sweep
 from syntharena.bench.cells import Cell
-from syntharena.bench.local import Local
-from syntharena.bench.pool import Workplace
+from syntharena.bench.running.local import Local
+from syntharena.bench.running.pool import Workplace
 from syntharena.bench.store import Store
 cells = [Cell.from_dict(value) for value in json.load(open(sys.argv[1]))]
 root = Path(sys.argv[2])

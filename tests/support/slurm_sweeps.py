@@ -26,9 +26,9 @@ QUICK = {"poll_seconds": 0.3, "settle_seconds": 1.0, "job": {"minutes": 20}}
 DRIVER = """
 import json, sys
 from pathlib import Path
-from syntharena.bench import sweep
+from syntharena.bench.running import sweep
 from syntharena.bench.cells import Cell
-from syntharena.bench.pool import Workplace
+from syntharena.bench.running.pool import Workplace
 from syntharena.bench.slurm.launcher import Slurm
 from syntharena.bench.store import Store
 cells = [Cell.from_dict(value) for value in json.load(open(sys.argv[1]))]
