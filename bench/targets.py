@@ -1,9 +1,9 @@
 """Targets: from a ``_target_`` in a configuration to an object.
 
 A specification is a plain dict: ``_target_`` names the class, ``about`` describes it, ``search``
-is what a search may choose (``space``), ``resources`` is what it needs of a cluster (``slurm``),
-``environment`` says which packages it needs to itself (``foreign``), every other key is an argument
-of its constructor.
+is what a search may choose (``space``), ``resources`` is what it needs of a cluster
+(``running.resources``), ``environment`` says which packages it needs to itself (``foreign``), every
+other key is an argument of its constructor.
 """
 
 from __future__ import annotations

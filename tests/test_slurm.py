@@ -13,19 +13,24 @@ import pytest
 import searched
 from slurm_sweeps import (
     InBackground,
-    assert_same_records,
     lines_of,
     preloading,
-    run_locally,
     running_cluster,
     runs_of,
     slurm,
-    start_driver,
+    start_slurm_driver,
     submissions,
     trace,
+)
+from sweeps import (
+    HONEST,
+    SUPPORT,
+    assert_same_records,
+    board_text,
+    hostile,
+    run_locally,
     wait_until,
 )
-from sweeps import HONEST, SUPPORT, board_text, hostile
 
 from syntharena.bench.commands.status import status
 from syntharena.bench.foreign.spec import Environment, resolve
@@ -364,7 +369,9 @@ def trials_of(journal):
 
 def test_two_sweeps_on_one_store_lose_nothing(store, make_cell, tmp_path):
     cells = [make_cell(hostile("Slow", seconds=0.2), seed=seed) for seed in range(8)]
-    drivers = [start_driver(cells, store.root, tmp_path, parcel_seconds=120) for _ in range(2)]
+    drivers = [
+        start_slurm_driver(cells, store.root, tmp_path, parcel_seconds=120) for _ in range(2)
+    ]
     for driver in drivers:
         _, errors = driver.communicate(timeout=600)
         assert driver.returncode == 0, errors
@@ -486,14 +493,14 @@ def test_fifty_kills_leave_the_same_board(store, make_cell, cluster, tmp_path):
     draw = random.Random(5)
     cells = [make_cell(hostile("Patient", steps=5, seconds=0.05), seed=s) for s in range(300)]
     settings = {"parcel_seconds": 300, "retries": 60}
-    driver = start_driver(cells, store.root, tmp_path, **settings)
+    driver = start_slurm_driver(cells, store.root, tmp_path, **settings)
     for kill in range(50):
         wait_until(lambda kill=kill: len(store.record_paths()) >= 5 * kill, f"{5 * kill} records")
         time.sleep(draw.uniform(0.0, 1.0))
         if draw.random() < 0.4 or not (found := sorted(cluster.processes())):
             driver.kill()
             driver.communicate()
-            driver = start_driver(cells, store.root, tmp_path, **settings)
+            driver = start_slurm_driver(cells, store.root, tmp_path, **settings)
         else:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(draw.choice(found), signal.SIGKILL)

@@ -5,14 +5,11 @@ import signal
 
 import pytest
 from slurm_sweeps import (
-    assert_same_records,
-    run_locally,
     running_cluster,
     slurm,
     submissions,
-    wait_until,
 )
-from sweeps import HONEST, SUPPORT, hostile
+from sweeps import HONEST, SUPPORT, assert_same_records, hostile, run_locally, wait_until
 
 from syntharena.bench.commands.status import status
 from syntharena.bench.running import sweep

@@ -12,7 +12,7 @@ from syntharena.bench import plan, targets
 from syntharena.bench.cells import Cell
 from syntharena.bench.foreign.spec import resolve
 from syntharena.bench.names import UnknownName
-from syntharena.bench.running import sweep
+from syntharena.bench.running import resources, sweep
 from syntharena.bench.running.costs import Costs
 from syntharena.bench.running.local import Local
 from syntharena.bench.running.pool import Workplace
@@ -101,7 +101,7 @@ def test_later_wishes_win_and_null_wishes_nothing(make_cell):
     assert (plain.cpus, plain.minutes, plain.memory_mib) == (2, 15, None)
     first = {"cpus": 8, "partition": "short", "sbatch": ["--qos=a"]}
     second = {"cpus": None, "gpus": 1, "partition": "gpu", "memory_mib": 900}
-    found = Request.of(cell, first, second)
+    found = Request.of(cell, resources.merged(first, second))
     assert found.options() == [
         "--ntasks=1",
         "--cpus-per-task=8",
@@ -141,7 +141,7 @@ def test_a_cell_without_a_limit_needs_one_for_its_job(make_cell):
 )
 def test_wrong_wishes_are_refused(wish, message, make_cell):
     with pytest.raises((ValueError, UnknownName), match=message):
-        Request.of(make_cell(HONEST), wish)
+        resources.wanted(make_cell({**HONEST, "resources": wish}), {}, {})
     with pytest.raises((ValueError, UnknownName), match=message):
         Slurm(job=wish)
 

@@ -12,9 +12,9 @@ from typing import Any
 from .. import plan
 from ..cells import Cell
 from ..foreign import servers
+from ..running import resources
 from ..running.costs import Costs
 from ..running.pool import Workplace
-from . import request
 from .cluster import Cluster, ClusterError
 from .parcels import Parcel, by_request, pack
 from .request import Request
@@ -92,7 +92,7 @@ class Settings:
                     f"hydra.launcher.{name} must be a number >= {least}, got {value!r}"
                 )
         for wish in (self.job, *self.by_generator.values()):
-            request.check(wish)
+            resources.check(wish)
         if isinstance(self.setup, str) or not all(isinstance(line, str) for line in self.setup):
             raise ValueError(
                 f"hydra.launcher.setup must list lines of shell, got {self.setup!r}; "
@@ -101,9 +101,7 @@ class Settings:
 
     def request(self, cell: Cell) -> Request:
         """Return what a cell's job asks for."""
-        about = cell.generator.get("about") or {}
-        own = self.by_generator.get(about.get("name") or cell.label, {})
-        return Request.of(cell, self.job, cell.generator.get("resources") or {}, own)
+        return Request.of(cell, resources.wanted(cell, self.job, self.by_generator))
 
 
 class Submitter:

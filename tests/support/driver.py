@@ -13,25 +13,28 @@ import pytest
 DRIVER = """
 import json, sys
 from pathlib import Path
-from syntharena.bench.running import sweep
+from syntharena.bench import targets
 from syntharena.bench.cells import Cell
-from syntharena.bench.running.local import Local
+from syntharena.bench.running import sweep
 from syntharena.bench.running.pool import Workplace
 from syntharena.bench.store import Store
 cells = [Cell.from_dict(value) for value in json.load(open(sys.argv[1]))]
 root = Path(sys.argv[2])
-progress = sweep.run(cells, Store(root), Local(2), Workplace(root, None, root / "cache"),
-                     retry=["preempted"])
+launcher = targets.build(json.loads(sys.argv[3]), ("run",))
+place = Workplace(root, None, root / "cache")
+progress = sweep.run(cells, Store(root), launcher, place, retry=["preempted"])
 print(progress.missing)
-sys.exit(130 if progress.stopped else 0)
+sys.exit(progress.exit_code)
 """
+LOCAL = {"_target_": "syntharena.bench.running.local.Local", "workers": 2}
 
 
-def start_driver(cells, root, folder):
+def start_driver(cells, root, folder, launcher=LOCAL):
+    """Start a sweep; it prints how many cells have no record, and ends with its exit code."""
     plan = folder / "cells.json"
     plan.write_text(json.dumps([cell.to_dict() for cell in cells]))
     return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(plan), str(root)],
+        [sys.executable, "-c", DRIVER, str(plan), str(root), json.dumps(launcher)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,42 +1,23 @@
 """Sweeps on the cluster of the tests, and ways to look at what became of them."""
 
 import contextlib
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
+from driver import start_driver
 from slurm_cluster import SlurmCluster, missing
 from sweeps import HONEST
 
 from syntharena.bench.running import sweep
-from syntharena.bench.running.local import Local
-from syntharena.bench.running.pool import Workplace
 from syntharena.bench.slurm.journal import History
 from syntharena.bench.slurm.launcher import Slurm
 from syntharena.bench.slurm.submission import Submission
 from syntharena.bench.store import Store
 
 QUICK = {"poll_seconds": 0.3, "settle_seconds": 1.0, "job": {"minutes": 20}}
-DRIVER = """
-import json, sys
-from pathlib import Path
-from syntharena.bench.running import sweep
-from syntharena.bench.cells import Cell
-from syntharena.bench.running.pool import Workplace
-from syntharena.bench.slurm.launcher import Slurm
-from syntharena.bench.store import Store
-cells = [Cell.from_dict(value) for value in json.load(open(sys.argv[1]))]
-root = Path(sys.argv[2])
-launcher = Slurm(**json.loads(sys.argv[3]))
-progress = sweep.run(cells, Store(root), launcher, Workplace(root, None, root / "cache"))
-sys.exit(progress.exit_code)
-"""
 
 
 @contextlib.contextmanager
@@ -61,17 +42,10 @@ def preloading(module):
     return {**HONEST, "about": {**HONEST["about"], "preload": [module]}}
 
 
-def start_driver(cells, root, folder, **settings):
-    """Start a sweep in a process of its own."""
-    plan = folder / "cells.json"
-    plan.write_text(json.dumps([cell.to_dict() for cell in cells]))
-    given = json.dumps({**QUICK, **settings})
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(plan), str(root), given],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start_slurm_driver(cells, root, folder, **settings):
+    """Start a sweep on the cluster in a process of its own."""
+    launcher = {"_target_": "syntharena.bench.slurm.launcher.Slurm", **QUICK, **settings}
+    return start_driver(cells, root, folder, launcher)
 
 
 class InBackground(threading.Thread):
@@ -111,26 +85,6 @@ class InBackground(threading.Thread):
         return self.progress
 
 
-def run_locally(cells, root):
-    """Run cells by the local launcher, in a Store of its own, and return it."""
-    store = Store(root)
-    sweep.run(cells, store, Local(2), Workplace(store.root, None, store.root / "cache"))
-    return store
-
-
-def comparable(record):
-    """What of a record does not depend on how long things took, or where."""
-    kept = ("key", "status", "reason", "stage", "synthetic", "privacy", "metrics", "unavailable")
-    found = {name: record[name] for name in kept}
-    costs = {n for n, m in record["declared"].items() if m["family"] == "cost"}
-    return {**found, "metrics": {k: v for k, v in record["metrics"].items() if k not in costs}}
-
-
-def assert_same_records(one, other, cells):
-    for cell in cells:
-        assert comparable(one.get(cell)) == comparable(other.get(cell))
-
-
 def submissions(store):
     return sorted(Submission.all(store), key=lambda submission: submission.written)
 
@@ -142,14 +96,6 @@ def lines_of(submission, task=0):
 def runs_of(submission, task=0):
     """How often a task was begun."""
     return sum("begin" in line for line in lines_of(submission, task))
-
-
-def wait_until(condition, what, seconds=240):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.1)
-    return found
 
 
 def trace():
