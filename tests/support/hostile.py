@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pandas as pd
+import psutil
 
 
 class Honest:
@@ -128,6 +129,17 @@ class NamesItsGpu(Honest):
     def fit(self, train, *, schema, budget, rng):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
         return super().fit(train, schema=schema, budget=budget, rng=rng)
+
+
+class KillsItsRunner(Honest):
+    """Ends the process that Ray put on this node."""
+
+    def fit(self, train, *, schema, budget, rng):
+        process = psutil.Process()
+        while not process.name().startswith("ray::"):
+            process = process.parent()
+        process.kill()
+        time.sleep(60)
 
 
 def kill_job():
