@@ -158,8 +158,9 @@ def _label(point: Point) -> str:
         for line in point.overrides
         if line.lstrip("+").startswith("generator.") and not _is_description(line)
     ]
-    if (point.config["tuning"] or {}).get("search"):
-        changed.append(f"tuned, {point.config['tuning']['trials']} trials")
+    tuning = point.config["tuning"] or {}
+    if search := tuning.get("search"):
+        changed.append(f"tuned, {tuning['trials']} trials or {search['seconds']:g} s")
     return f"{name} ({', '.join(changed)})" if changed else name
 
 

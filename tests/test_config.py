@@ -117,7 +117,7 @@ def test_a_setting_follows_the_preset_until_it_is_set(config_dir):
     assert config.all_options("generator", config_dir)["one"]["depth"] == 2
 
 
-def test_a_row_of_a_board_says_which_preset_it_follows(config_dir):
+def test_a_row_of_a_board_says_how_its_generator_was_fitted(config_dir):
     def label(*overrides):
         points = config.grid(["generator=one", *overrides], config_dir=config_dir, multirun=False)
         return plan._label(points[0])
@@ -126,6 +126,8 @@ def test_a_row_of_a_board_says_which_preset_it_follows(config_dir):
     assert label("preset=smoke") == f"{label()} (preset=smoke)"
     assert label("preset=smoke", "generator.size=9") == f"{label()} (preset=smoke, size=9)"
     assert label("preset=smoke", "generator.depth=7") == f"{label()} (depth=7)"
+    search = "tuning=optuna", "tuning.trials=9", "tuning.search.seconds=60"
+    assert label(*search) == f"{label()} (tuned, 9 trials or 60 s)"
 
 
 def test_glob_names_every_option(config_dir):
