@@ -16,7 +16,8 @@ from sweeps import (
 )
 
 from syntharena.bench.commands.status import status
-from syntharena.bench.ray.launcher import Needs, Ray, RayError
+from syntharena.bench.ray.launcher import Ray
+from syntharena.bench.ray.needs import Needs, RayError
 from syntharena.bench.running import sweep
 
 pytestmark = pytest.mark.usefixtures("generators_can_be_imported")
