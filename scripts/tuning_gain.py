@@ -23,7 +23,7 @@ from syntharena.bench.canonical import digest
 from syntharena.bench.store import Store
 from syntharena.evaluators.intervals import of_seeds
 
-HEADS = ("dataset", "generator", "seeds", "trials", "search s", "default", "tuned", "difference")
+HEADS = ("dataset", "generator", "seeds", "trials", "search CPU s", "default", "tuned", "difference")
 
 
 @dataclass(frozen=True)
