@@ -1,4 +1,6 @@
-"""Print what tuning gave on holdout: ``tuning_gain.py RESULTS``.
+"""Print what tuning gave on holdout: ``tuning_gain.py RESULTS [--page PAGE]``.
+
+With ``--page`` it is put into a page, between ``<!-- table -->`` and ``<!-- /table -->``.
 
 RESULTS holds cells of generators with defaults and with tuned hyperparameters. A line is a
 generator on a dataset, over the seeds that both have. The objective is what a search maximises, the
@@ -11,6 +13,7 @@ neither.
 from __future__ import annotations
 
 import argparse
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +26,8 @@ from syntharena.bench.canonical import digest
 from syntharena.bench.store import Store
 from syntharena.evaluators.intervals import of_seeds
 
-HEADS = ("dataset", "generator", "seeds", "trials", "search CPU s", "default", "tuned", "difference")
+HEADS = ("dataset", "generator", "seeds", "trials", "CPU s", "default", "tuned", "difference")
+ON_PAGE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- /table -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -143,15 +147,24 @@ def table(found: list[Gain]) -> str:
     return heads + "".join(f"{line(one)}\n" for one in found)
 
 
+def with_table(page: str, found: list[Gain]) -> str:
+    """Return a page with the table as it is now."""
+    return ON_PAGE.sub(lambda _: table(found), page)
+
+
 def main() -> None:
     """Read the records and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", type=Path, help="the Store's folder")
+    parser.add_argument("--page", type=Path, help="put the table into this page instead")
     options = parser.parse_args()
     found = gains(r for r in Store(options.results).records() if r["status"] == "ok")
     if not found:
         parser.error(f"{options.results} holds no tuned cell")
-    print(table(found), end="")
+    if options.page is None:
+        print(table(found), end="")
+    else:
+        options.page.write_text(with_table(options.page.read_text(encoding="utf-8"), found))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syntharena.bench.boards import render
+from syntharena.bench.boards.board import headlines
 from syntharena.bench.boards.leaderboard import compile
 from syntharena.bench.escape import csv_text, interval, latex, markdown, number, plus_minus, visible
 
@@ -294,6 +295,22 @@ def test_terminal_text_holds_no_control_characters(hostile):
 
 
 # Boards in print
+
+
+def test_what_tuning_took_stands_beside_the_fit_where_something_was_tuned():
+    def heads(found):
+        board = compile(found, bootstrap=20)
+        return headlines(board, board.boards[0])[-2:]
+
+    found = records()
+    assert heads(found) == ["leak_error", "fit_seconds"]
+    for record in found:
+        record["declared"]["tuning_seconds"] = record["declared"]["fit_seconds"]
+        record["unavailable"]["tuning_seconds"] = "tuning_seconds was not measured"
+    assert heads(found) == ["leak_error", "fit_seconds"]
+    found[-2]["metrics"]["tuning_seconds"] = 9.0
+    del found[-2]["unavailable"]["tuning_seconds"]
+    assert heads(found) == ["tuning_seconds", "fit_seconds"]
 
 
 def test_text_shows_rank_coverage_interval_and_imputation():

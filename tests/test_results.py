@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PUBLISHED = sorted(path.parent for path in ROOT.glob("results/*/records") if path.is_dir())
 # How many records are executed again: usually, and in the long form (None: all).
-AGAIN = {"quickstart": (12, None), "privacy": (3, 30), "generators": (3, 20)}
+AGAIN = {"quickstart": (12, None), "privacy": (3, 30), "generators": (3, 20), "tuning": (3, 10)}
 # Those whose rounding errors do not grow on another processor into other rows.
 STEADY = (
     "train_copy",

@@ -1,7 +1,13 @@
 """What tuning gave on holdout: pairs of cells, differences, verdicts."""
 
+from pathlib import Path
+
 import pytest
 import tuning_gain
+
+from syntharena.bench.store import Store
+
+ROOT = Path(__file__).parent.parent
 
 
 def record(seed, utility, trend=0.9, *, tuned=False, metric="tstr_xgboost_auroc_score"):
@@ -73,3 +79,10 @@ def test_cells_are_paired_by_what_they_are_and_not_by_their_names():
     found = tuning_gain.gains(records)
     assert [one.generator for one in found] == ["cart (min_leaf=3)"] * 2
     assert [one.differences for one in found] == [pytest.approx([0.05]), pytest.approx([0.1])]
+
+
+def test_the_page_says_what_the_records_say():
+    page = (ROOT / "docs" / "findings" / "tuning.md").read_text(encoding="utf-8")
+    found = tuning_gain.gains(Store(ROOT / "results" / "tuning").records())
+    assert tuning_gain.with_table(page, found) == page
+    assert tuning_gain.table(found) in page

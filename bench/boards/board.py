@@ -228,7 +228,8 @@ class Leaderboard:
 
 
 def headlines(leaderboard: Leaderboard, board: Board) -> list[str]:
-    """Choose the metrics that stand for the board: ranked ones, then the time to fit."""
+    """Choose the metrics that stand for the board: ranked ones, then what search and fit took."""
     ranked = [name for name in board.metrics if leaderboard.metrics[name]["ranked"]]
-    last = [name for name in ("fit_seconds",) if name in board.metrics]
+    known = {name for row in board.plain.rows for name in row.estimates}
+    last = [name for name in ("tuning_seconds", "fit_seconds") if name in known]
     return ranked[: HEADLINES - len(last)] + last
