@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..cells import Cell
-from ..process import Outcome
 from ..running.pool import STOP_SECONDS, Event, Workplace
-from ..running.worker import make_record
+from ..running.worker import put_lost
 from ..store import Store, StoreError
 from .needs import Needs, RayError
 from .runner import Runner
@@ -155,7 +154,8 @@ class Crew:
         again = []
         for cell in hand.left.values():
             if (record := self._store.get(cell)) is not None:  # it died when it had written it
-                self._end(cell, record)
+                done = {"status": record["status"], "reason": record["reason"]}
+                self._on_event(cell, {"done": done})
             elif cell is hand.current and self._is_given_up(hand, cell):
                 self._give_up(cell, error)
             else:
@@ -174,18 +174,13 @@ class Crew:
         words = " ".join(str(error).split())
         times = self._lost[cell.record_key]
         reason = f"its runner was lost {times} times while it ran: {words[:200]}"
-        end = {"status": "failed", "reason": reason, "stage": "start"}
-        self._store.put(make_record(cell, Outcome("exit", 1, 0.0, 0.0, b""), end, time.time()))
-        self._end(cell, self._store.get(cell) or end)
-
-    def _end(self, cell: Cell, record: Mapping[str, Any]) -> None:
-        done = {"status": record["status"], "reason": record["reason"]}
-        self._on_event(cell, {"done": done})
+        self._on_event(cell, {"done": put_lost(self._store, cell, "failed", reason)})
 
     def close(self) -> None:
         """End all runners; what they have in hand ends without a record."""
         runners = [runner for group in self._groups for runner in group.runners]
         closed = [runner.close.remote() for runner in runners]
-        self._ray.wait(closed, num_returns=len(closed), timeout=CLOSE_SECONDS) if closed else None
+        if closed:
+            self._ray.wait(closed, num_returns=len(closed), timeout=CLOSE_SECONDS)
         for runner in runners:
             self._ray.kill(runner)

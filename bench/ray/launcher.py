@@ -26,7 +26,6 @@ from .crew import Crew
 from .needs import Needs, RayError
 
 REACH_SECONDS = 10.0  # for a cluster to answer
-GUESS_SECONDS = 60.0  # of a cell whose generator has no record yet
 
 
 class Ray:
@@ -122,18 +121,14 @@ class Ray:
 
     def outline(self, cells: Sequence[Cell], place: Workplace) -> list[str]:
         """Return lines that say what ``run`` would do; Ray is not asked for anything."""
-        costs = Costs.of(Store(place.results), GUESS_SECONDS)
+        costs = Costs.of(Store(place.results))
         where = self.address or "as Ray finds one, or else Ray on this machine"
         lines = [f"{len(cells)} cells on a Ray cluster ({where})"]
         for needs, group in self._groups(cells).items():
             hours = needs.cpus * sum(map(costs.seconds, group)) / 3600
             asked = ", ".join(f"{name} {value:g}" for name, value in needs.options().items())
             lines.append(f"{len(group)} cells, each with {asked}: about {hours:.1f} core-hours")
-        unknown = sorted({cell.label for cell in cells if not costs.knows(cell)})
-        if unknown:
-            guess = f"without a record here, and so taken for {GUESS_SECONDS:g} s"
-            lines.append(f"{guess}: {', '.join(unknown)}")
-        return lines
+        return [*lines, *costs.guessed(cells)]
 
     def _groups(self, cells: Sequence[Cell]) -> dict[Needs, list[Cell]]:
         """Divide cells by what they need."""
@@ -169,10 +164,10 @@ def connected(address: str | None) -> Iterator[Any]:
         raise RayError(
             "hydra/launcher=ray needs Ray; install it: pip install 'syntharena[ray]'"
         ) from None
-    _reach(address)
     try:
+        _reach(address)
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise RayError(
             f"hydra.launcher.address must lead to a Ray cluster, got {address!r} ({error})"
         ) from error
@@ -185,11 +180,5 @@ def connected(address: str | None) -> Iterator[Any]:
 def _reach(address: str | None) -> None:
     """See that somebody listens at an address, for which Ray itself would wait for minutes."""
     host, colon, port = (address or "").rpartition(":")
-    if not colon or "/" in host or not port.isdigit():
-        return
-    try:
+    if colon and "/" not in host and port.isdigit():
         socket.create_connection((host, int(port)), REACH_SECONDS).close()
-    except OSError as error:
-        raise RayError(
-            f"hydra.launcher.address must lead to a Ray cluster, got {address!r} ({error})"
-        ) from error

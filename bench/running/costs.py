@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..cells import Cell
 from ..store import Store
 
+GUESS_SECONDS = 60.0  # of a cell whose generator has no record yet
 READ = 2000  # records of a Store that are read at most
 
 
@@ -24,12 +25,12 @@ class Costs:
         Seconds of a cell of a generator that no record is of.
     """
 
-    def __init__(self, guess: float) -> None:
+    def __init__(self, guess: float = GUESS_SECONDS) -> None:
         self.guess = guess
         self._seen: dict[Hashable, list[float]] = defaultdict(lambda: [0.0, 0.0])
 
     @classmethod
-    def of(cls, store: Store, guess: float) -> Costs:
+    def of(cls, store: Store, guess: float = GUESS_SECONDS) -> Costs:
         """Learn from a Store, from an even choice of its records where there are many."""
         costs = cls(guess)
         paths = store.record_paths()
@@ -57,6 +58,13 @@ class Costs:
     def knows(self, cell: Cell) -> bool:
         """Whether there is a record of the cell's generator."""
         return any(sort in self._seen for sort in _sorts(cell.summary()))
+
+    def guessed(self, cells: Iterable[Cell], setting: str = "") -> list[str]:
+        """Return a line that names the cells whose seconds are a guess, if there are any."""
+        unknown = sorted({cell.label for cell in cells if not self.knows(cell)})
+        taken = f"{self.guess:g} s{f' ({setting})' if setting else ''}"
+        names = ", ".join(unknown)
+        return [f"without a record here, and so taken for {taken}: {names}"] if unknown else []
 
 
 def _sorts(summary: Mapping[str, Any]) -> Iterator[Hashable]:

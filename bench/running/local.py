@@ -11,8 +11,6 @@ from .costs import Costs
 from .packs import packs
 from .pool import Event, Pool, Workplace, slots
 
-GUESS_SECONDS = 60.0  # of a cell whose generator has no record yet
-
 
 class Local:
     """Runs cells on this machine, as many at once as its processors hold.
@@ -78,16 +76,12 @@ class Local:
 
     def outline(self, cells: Sequence[Cell], place: Workplace) -> list[str]:
         """Return lines that say what ``run`` would do."""
-        costs = Costs.of(Store(place.results), GUESS_SECONDS)
+        costs = Costs.of(Store(place.results))
         _, cpus = self._slots(cells)
         hours = sum(map(costs.seconds, cells)) / 3600
-        unknown = sorted({cell.label for cell in cells if not costs.knows(cell)})
         lines = [f"{len(cells)} cells on this machine, {len(cpus)} at once"]
         lines.append(f"about {hours:.1f} hours of cells, {hours / len(cpus):.1f} hours in all")
-        if unknown:
-            guess = f"without a record here, and so taken for {GUESS_SECONDS:g} s"
-            lines.append(f"{guess}: {', '.join(unknown)}")
-        return lines
+        return [*lines, *costs.guessed(cells)]
 
     def _slots(self, cells: Sequence[Cell]) -> tuple[int, list[tuple[int, ...]]]:
         """Return the threads of a cell, and the processors of each worker."""

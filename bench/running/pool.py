@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ..cells import Cell
-from ..process import STOP_SIGNALS, Outcome
+from ..process import STOP_SIGNALS
 from ..store import Store, StoreError
-from .worker import KILL_PATIENCE, make_record
+from .worker import KILL_PATIENCE, put_lost
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 10.0  # how long stopped workers may take to write their records
@@ -210,15 +210,9 @@ class Pool:
         if cell is not None and self._store.progress_of(cell) != before:
             self._left.append(cell)
         elif cell is not None:
-            self._record_as_killed(cell)
+            done = put_lost(self._store, cell, "failed", "its worker process was killed")
+            self._on_event(cell, {"done": done})
         self._hire(cpus)
-
-    def _record_as_killed(self, cell: Cell) -> None:
-        end = {"status": "failed", "reason": "its worker process was killed", "stage": "start"}
-        outcome = Outcome("exit", 1, 0.0, 0.0, b"")
-        self._store.put(make_record(cell, outcome, end, time.time()))
-        kept = self._store.get(cell) or end  # it may have died when it had written its own
-        self._on_event(cell, {"done": {"status": kept["status"], "reason": kept["reason"]}})
 
     def close(self) -> None:
         """End the workers; a cell that one has in hand ends without a record."""

@@ -216,6 +216,20 @@ def make_record(
     }
 
 
+def put_lost(store: Store, cell: Cell, status: str, reason: str) -> dict[str, str]:
+    """Write the record of a cell that ended without a word of its own.
+
+    Returns
+    -------
+    dict
+        ``status`` and ``reason`` of the record that is kept: it may have written one before.
+    """
+    end = {"status": status, "reason": reason, "stage": "start"}
+    store.put(make_record(cell, process.Outcome("exit", 1, 0.0, 0.0, b""), end, time.time()))
+    kept = store.get(cell) or end
+    return {"status": kept["status"], "reason": kept["reason"]}
+
+
 def foreign_environments(cell: Cell, cache_dir: Path) -> dict[str, Any]:
     """Return what the environments hold that are not ours: Pythons and packages, by role."""
     specs = {"generator": cell.generator, **cell.evaluators}

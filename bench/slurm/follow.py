@@ -9,16 +9,14 @@ word, more often than is allowed, gets a record that says so.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..cells import Cell
-from ..process import Outcome
 from ..running.pool import Event
-from ..running.worker import make_record
+from ..running.worker import put_lost
 from ..store import Store
 from .cluster import Cluster, ClusterError, TaskState
 from .submission import Submission
@@ -215,6 +213,5 @@ class Follower:
         """Write the record of a cell that ended its job too often."""
         where = f" on {state.node}" if state.node else ""
         reason = f"its job ended {times} times while it ran, at last{where} as {state.state}"
-        end = {"status": STATUSES.get(state.state, "failed"), "reason": reason, "stage": "start"}
-        self._store.put(make_record(cell, Outcome("exit", 1, 0.0, 0.0, b""), end, time.time()))
+        put_lost(self._store, cell, STATUSES.get(state.state, "failed"), reason)
         self._finish(cell.record_key)

@@ -95,12 +95,8 @@ class Slurm:
             lines += submitter.script(submission).splitlines()
         queued = len(cells) - len(left)
         lines.append(f"{queued} cells are in the queue or running, {len(left)} are to be submitted")
-        unknown = sorted({cell.label for cell in left if not costs.knows(cell)})
         lines.append(f"about {hours:.1f} core-hours")
-        if unknown:
-            guess = f"{self.settings.guess_seconds:g} s (hydra.launcher.guess_seconds)"
-            lines.append(f"without a record here, and so taken for {guess}: {', '.join(unknown)}")
-        return lines
+        return [*lines, *costs.guessed(left, "hydra.launcher.guess_seconds")]
 
 
 class _Sweep:
