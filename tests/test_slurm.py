@@ -93,6 +93,31 @@ def test_one_task_does_what_others_have_not_begun(store, place, make_cell):
     assert len(list(submission.folder.glob("*.journal"))) == 1
 
 
+def test_tasks_that_would_find_nothing_leave_the_queue(store, place, make_cell, cluster):
+    cells = [make_cell(HONEST, seed=seed) for seed in range(100)]
+    sweep.run(cells, store, slurm(parcel_seconds=60, at_once=1, detach=True), place)
+    cluster.wait_for(lambda: not cluster.run("squeue", "-h").strip(), "an empty queue")
+    assert status(store).counts == {"ok": 100}
+    (submission,) = submissions(store)
+    assert [path.name for path in submission.folder.glob("*.out")] == ["0.out"]
+
+
+def test_a_task_that_holds_cells_stays_in_the_queue(store, place, make_cell, cluster, tmp_path):
+    cells = [waiting(tmp_path, make_cell), *(make_cell(HONEST, seed=seed) for seed in range(1, 6))]
+    sweep.run(cells, store, slurm(parcel_seconds=60, at_once=1, detach=True), place)
+    wait_until(lambda: status(store).counts["running"], "the cell that waits")
+    (submission,) = submissions(store)
+    first = lines_of(submission)[0]["begin"]["job"]
+    cluster.run("scontrol", "requeuehold", first)
+    wait_until(lambda: status(store).counts["ok"] == 5, "the others")
+    wait_until(lambda: submission.is_marked("dismissed"), "the end of tasks that never ran")
+    (tmp_path / "gate").touch()
+    cluster.run("scontrol", "release", first)
+    wait_until(lambda: status(store).counts == {"ok": 6}, "the cell that waited")
+    assert runs_of(submission) == 2
+    assert len(submissions(store)) == 1
+
+
 def test_no_more_tasks_run_at_once_than_allowed(store, place, make_cell):
     cells = [make_cell(hostile("Slow", seconds=1.0), seed=seed) for seed in range(8)]
     sweep.run(cells, store, slurm(parcel_seconds=60, at_once=2), place)

@@ -1,5 +1,6 @@
 """The parts of the SLURM launcher that need no cluster: parcels, requests, plans, journals."""
 
+import itertools
 import json
 
 import pytest
@@ -16,7 +17,7 @@ from syntharena.bench.running import resources, sweep
 from syntharena.bench.running.costs import Costs
 from syntharena.bench.running.local import Local
 from syntharena.bench.running.pool import Workplace
-from syntharena.bench.slurm.cluster import ClusterError, TaskState
+from syntharena.bench.slurm.cluster import ClusterError, TaskState, spans
 from syntharena.bench.slurm.journal import History, Journal
 from syntharena.bench.slurm.launcher import Slurm
 from syntharena.bench.slurm.parcels import Parcel, pack
@@ -224,6 +225,13 @@ def test_a_task_is_needless_when_every_parcel_is_taken_by_others(place, make_cel
     assert is_needless(submission.folder, 2, 1)
     Journal(submission.journal(1)).add(begin={})  # it ran before, and may hold one
     assert not is_needless(submission.folder, 2, 1)
+
+
+@given(st.sets(st.integers(0, 30)))
+def test_tasks_are_named_as_slurm_reads_them(tasks):
+    named = [list(map(int, span.split("-"))) for span in spans(tasks).split(",") if span]
+    assert [i for ends in named for i in range(ends[0], ends[-1] + 1)] == sorted(tasks)
+    assert all(a[-1] + 1 < b[0] for a, b in itertools.pairwise(named))  # in as few as can be
 
 
 def test_a_warning_comes_in_the_second_half_of_a_job():

@@ -133,6 +133,26 @@ class Cluster:
             _call(["scancel", f"--name={name}"])
 
 
+def cancel_tasks(job: str, tasks: Iterable[int]) -> bool:
+    """Cancel some tasks of a job array, in one call; whether SLURM agreed."""
+    try:
+        _call(["scancel", f"{job}_[{spans(tasks)}]"])
+    except ClusterError:
+        return False
+    return True
+
+
+def spans(tasks: Iterable[int]) -> str:
+    """Write indices as SLURM does: ``"0-4,7"``."""
+    ends: list[list[int]] = []
+    for task in sorted(tasks):
+        if ends and task == ends[-1][1] + 1:
+            ends[-1][1] = task
+        else:
+            ends.append([task, task])
+    return ",".join(f"{first}-{last}" if first < last else f"{first}" for first, last in ends)
+
+
 def requeue_if_running(job: str) -> bool:
     """Put a task that is still running back into the queue; whether SLURM agreed.
 

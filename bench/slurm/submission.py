@@ -8,6 +8,7 @@
     jobs/<name>/<task>.out       what it printed
     jobs/<name>/<parcel>.closed  a parcel that was lost, and has been dealt with
     jobs/<name>/cancelled, over  nothing of it is to be submitted again; nothing is left to be done
+    jobs/<name>/dismissed        its tasks that had not run yet were taken out of the queue
 
 Any task may take any parcel, so one that is done goes on with another, and how long cells were
 expected to take decides nothing but how many tasks there are. Correctness rests on records alone:
@@ -215,12 +216,12 @@ class Submission:
         """Return the parcels that were lost and dealt with."""
         return {int(name.partition(".")[0]) for name in self._names(".closed")}
 
-    def mark(self, word: str) -> None:
-        """Mark it as ``cancelled`` or ``over``."""
-        publish(self.folder / word, b"")
+    def mark(self, word: str) -> bool:
+        """Mark it as ``cancelled``, ``over`` or ``dismissed``; False if it was."""
+        return publish(self.folder / word, b"")
 
     def is_marked(self, word: str) -> bool:
-        """Whether it is ``cancelled`` or ``over``."""
+        """Whether it is marked as ``cancelled``, ``over`` or ``dismissed``."""
         return (self.folder / word).exists()
 
     def journal(self, task: int) -> Path:

@@ -159,6 +159,21 @@ class Task:
         while (parcel := self._free_one()) is not None:
             if submission.take(parcel, self._index):
                 yield parcel
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        """Take tasks out of the queue that would find nothing.
+
+        SLURM starts and ends no more than a few in a second, and what waits behind them waits on.
+        One that ran before, and may hold a parcel, has a journal.
+        """
+        from .cluster import cancel_tasks
+
+        submission = self._submission
+        if len(submission.taken()) == submission.tasks:
+            never_ran = set(range(submission.tasks)) - set(submission.journals())
+            if never_ran and submission.mark("dismissed"):
+                cancel_tasks(os.environ["SLURM_ARRAY_JOB_ID"], never_ran)
 
     def _free_one(self) -> int | None:
         """Return a parcel that nobody has taken and for which there is time."""
