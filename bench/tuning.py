@@ -7,6 +7,7 @@ which is only declared here, or searched for in the cell itself, by one rule for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self, get_args
@@ -15,6 +16,7 @@ from .contracts import Budget, Metric
 from .names import UnknownName
 
 How = Literal["none", "public", "charged", "private"]
+MOST_DIVISIONS = 5  # of the train rows, for one trial
 TASKS = ("binary", "multiclass", "regression", "none")  # "none": the table has no target
 
 
@@ -23,7 +25,9 @@ class Search:
     """The rule by which hyperparameters are searched for, the same for every generator.
 
     Each trial learns from a part of the train rows and is measured against the others; holdout and
-    reference are never touched. The first trial has the defaults.
+    reference are never touched. A small table is divided several times, and a trial's value is the
+    mean over its divisions (repeated random sub-sampling; Picard and Cook 1984). The first trial
+    has the defaults.
 
     Parameters
     ----------
@@ -31,7 +35,9 @@ class Search:
         Wall time of all trials together, > 0; the trial that exceeds it is the last and does not
         count.
     validation : float
-        Share of the train rows that trials are measured against, in (0, 1).
+        Share of the train rows that a trial is measured against in each division, in (0, 1).
+    validation_rows : int
+        How many it is measured against in all at least, as far as ``MOST_DIVISIONS`` suffice, >= 1.
     rows : int
         Most rows that a trial draws, >= 1.
     shared : bool
@@ -53,6 +59,7 @@ class Search:
 
     seconds: float = 1800.0
     validation: float = 0.2
+    validation_rows: int = 2000
     rows: int = 10_000
     shared: bool = False
     objective: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -67,13 +74,19 @@ class Search:
                 f"tuning.search.validation must be between 0 and 1, got {self.validation!r}; "
                 "set 0.2"
             )
-        if not _is_whole(self.rows) or self.rows < 1:
-            raise ValueError(
-                f"tuning.search.rows must be a whole number >= 1, got {self.rows!r}; set 10000"
-            )
+        for name, usual in (("validation_rows", 2000), ("rows", 10_000)):
+            if not _is_whole(given := getattr(self, name)) or given < 1:
+                raise ValueError(
+                    f"tuning.search.{name} must be a whole number >= 1, got {given!r}; set {usual}"
+                )
         for task in self.objective:
             if task not in TASKS:
                 raise UnknownName("task in tuning.search.objective", task, TASKS)
+
+    def divisions(self, rows: int) -> int:
+        """Return how often so many train rows are divided."""
+        needed = math.ceil(self.validation_rows / max(1.0, self.validation * rows))
+        return min(needed, MOST_DIVISIONS)
 
     def of_task(self, task: str | None, declared: Mapping[str, Metric]) -> list[Metric]:
         """Return the metrics whose mean is the objective of a task.

@@ -1,5 +1,6 @@
 """Searches for hyperparameters: by one rule, on train rows alone, and not spoiled by any kill."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -18,6 +19,7 @@ from driver import start_driver, wait_for_nobody
 
 from syntharena.bench import config, plan, targets
 from syntharena.bench.contracts import Budget, Metric
+from syntharena.bench.data import datasets
 from syntharena.bench.running import verify
 from syntharena.bench.running.worker import Worker
 from syntharena.bench.search import objective, space, trials
@@ -147,16 +149,57 @@ def test_trials_see_train_rows_alone(worker, make_cell, toy, tmp_path, monkeypat
 
 
 def test_rows_are_divided_by_the_target(worker, make_cell, toy):
-    cell = make_cell(searched.spec(), tuning=searched.tuning())
+    task = task_of(worker, make_cell(searched.spec(), tuning=searched.tuning(validation_rows=200)))
+    assert len(task.divisions) == 3  # of 80 validation rows each
+    validated = set()
+    for division in task.divisions:
+        sides = division.learned, division.validation
+        assert [len(side) for side in sides] == pytest.approx([320, 80], abs=8)
+        shares = [(side["label"] == "yes").mean() for side in sides]
+        assert shares[0] == pytest.approx(shares[1], abs=0.02)
+        both = pd.concat(sides).astype(str)
+        rows = worker._dataset(task.cell.dataset).table.astype(str)
+        assert sorted(map(tuple, both.to_numpy())) == sorted(map(tuple, rows.to_numpy()))
+        validated.add(tuple(division.validation["x"]))
+    assert len(validated) == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "divisions"),
+    [(0, 5), (600, 5), (2499, 5), (2500, 4), (7398, 2), (10_000, 1), (10**6, 1)],
+)
+def test_small_tables_are_divided_more_often(rows, divisions):
+    assert Search(validation=0.2, validation_rows=2000).divisions(rows) == divisions
+
+
+def test_a_trial_is_worth_the_mean_over_its_divisions(worker, make_cell):
+    cell = make_cell(searched.spec(), tuning=searched.tuning(validation_rows=400))
+    task = task_of(worker, cell)
+    reached = []
+    value, metrics = task.attempt(0, DEFAULTS, lambda *said: reached.append(said))
+    alone = dataclasses.replace(task, divisions=task.divisions[:1])
+    assert len(task.divisions) == 5
+    assert [rung for rung, _ in reached] == [3, 4, 5, 6]  # after those within a training
+    assert reached[0][1] == alone.attempt(0, DEFAULTS, None)[0]
+    means = [mean * (place + 1) for place, (_, mean) in enumerate([*reached, (7, value)])]
+    assert 0 < np.ptp(np.diff(means, prepend=0)) < 0.1  # each division has a value of its own
+    assert metrics == {"shape_score": pytest.approx(value)}
+
+
+def test_a_limit_is_compared_with_the_mean_over_divisions(toy):
+    rule = searched.rule(guards={"membership": MEMBERSHIP})
+    judge = objective.Objective(rule, datasets.schema_of(toy), 0)
+    (limited,) = judge._limited
+    below, above = limited.limit - 0.05, limited.limit + 0.03
+    parts = [{"shape_score": 0.5, limited.name: auc} for auc in (above, below)]
+    assert judge.value(parts[:1]) == -0.5
+    assert judge.value(parts) == 0.5
+    assert judge.value([*parts, *parts[:1] * 3]) == -0.5
+
+
+def task_of(worker, cell, rows=slice(None)):
     dataset = worker._dataset(cell.dataset)
-    task = trials.Task.of(cell, cell.tuning.search, dataset.schema, dataset.table)
-    assert len(task.learned) + len(task.validation) == 400
-    shares = [(side["label"] == "yes").mean() for side in (task.learned, task.validation)]
-    assert shares[0] == pytest.approx(shares[1], abs=0.02)
-    both = pd.concat([task.learned, task.validation]).astype(str)
-    assert sorted(map(tuple, both.to_numpy())) == sorted(
-        map(tuple, dataset.table.astype(str).to_numpy())
-    )
+    return trials.Task.of(cell, cell.tuning.search, dataset.schema, dataset.table[rows])
 
 
 def test_a_public_stand_in_is_read_instead(worker, make_cell, toy, tmp_path, monkeypatch):
@@ -223,9 +266,8 @@ def test_charged_trials_and_the_fit_after_them_keep_the_budget(worker, make_cell
 
 def test_charged_trials_are_divided_by_coins_that_no_other_row_moves(worker, make_cell):
     cell = charged(make_cell)
-    dataset = worker._dataset(cell.dataset)
-    first = trials.Task.of(cell, cell.tuning.search, dataset.schema, dataset.table)
-    fewer = trials.Task.of(cell, cell.tuning.search, dataset.schema, dataset.table[:-1])
+    (first,) = task_of(worker, cell).divisions
+    (fewer,) = task_of(worker, cell, slice(-1)).divisions
     for ours, theirs in ((first.learned, fewer.learned), (first.validation, fewer.validation)):
         assert len(ours) - len(theirs) in (0, 1)
         pd.testing.assert_frame_equal(ours[: len(theirs)], theirs)
@@ -595,7 +637,7 @@ def test_a_photocopy_comes_after_all_that_is_none(worker, make_cell):
     found = {}
     for name, drawn in {"copy": learned, "others": others}.items():
         measured = judge.measure(drawn, validation) | judge.guard(drawn, learned, validation)
-        found[name] = judge.value(measured)
+        found[name] = judge.value([measured])
         assert measured["photocopy_error"] == (name == "copy")
     assert -1 < found["copy"] < 0 < found["others"] < 1
 

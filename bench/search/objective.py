@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,16 @@ from ..tuning import Search, is_beyond, merit
 
 COUNTED = "tstr_xgboost_accuracy_score"  # a share of holdout rows, and nothing else of them
 Measured = Mapping[str, "float | None"]
+
+
+def mean_of(measured: Sequence[Measured]) -> dict[str, float]:
+    """Return the mean of each metric over the divisions in which it has a value."""
+    known: dict[str, list[float]] = {}
+    for one in measured:
+        for name, value in one.items():
+            if value is not None:
+                known.setdefault(name, []).append(value)
+    return {name: float(np.mean(values)) for name, values in known.items()}
 
 
 def declared(search: Search) -> dict[str, Metric]:
@@ -69,11 +80,15 @@ class Objective:
         found = self._answers(self._guards, Tables(learned, holdout, reference, drawn))
         return {metric.name: found.get(metric.name) for metric in self._limited}
 
-    def value(self, measured: Measured) -> float:
-        """Return the mean merit of what was measured, in [0, 1], or in [-1, 0] beyond a limit."""
-        merits = [merit(metric, measured[metric.name]) for metric in self._metrics]
+    def value(self, measured: Sequence[Measured]) -> float:
+        """Return the mean merit over all divisions, in [0, 1], or in [-1, 0] beyond a limit.
+
+        A limit is compared with the mean of its metric: few rows exceed it by chance.
+        """
+        merits = [merit(metric, one[metric.name]) for one in measured for metric in self._metrics]
+        means = mean_of(measured)
         return float(np.mean(merits)) - any(
-            is_beyond(metric, measured.get(metric.name)) for metric in self._limited
+            is_beyond(metric, means.get(metric.name)) for metric in self._limited
         )
 
     @property
@@ -151,11 +166,4 @@ def check_counted(search: Search, task: str | None) -> Search:
             f"charged trials are compared by {COUNTED}, which no evaluator of tuning.search has; "
             "add utility"
         )
-    return Search(
-        search.seconds,
-        search.validation,
-        search.rows,
-        search.shared,
-        {task: [COUNTED]},
-        search.evaluators,
-    )
+    return replace(search, objective={task: [COUNTED]}, guards={})

@@ -1,7 +1,8 @@
 """Trials: search a generator's hyperparameters by the rule of the cell.
 
-A trial fits the generator to a part of the train rows and is measured against the others. Each has
-a process of its own, so one that crashes, hangs or swells costs its own result and nothing else.
+A trial fits the generator to a part of the train rows and is measured against the others, on a
+small table in several divisions. Each trial has a process of its own, so one that crashes, hangs or
+swells costs its own result and nothing else.
 Trials run in sequence, and all draw the same random numbers, so that what differs between them is
 the hyperparameters; a search is deterministic but for the seconds that it is given.
 
@@ -17,7 +18,7 @@ import contextlib
 import functools
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from ..schema import Schema
 from ..seeds import stream
 from ..statuses import is_out_of_memory
 from ..tuning import Search
-from .objective import Counted, Measured, Objective
+from .objective import Counted, Measured, Objective, mean_of
 from .space import parse
 from .study import ALONE, Study, Trial, held
 
@@ -42,6 +43,14 @@ RUNGS = (0.25, 0.5)  # shares of a training at which it is compared with those b
 RUNG_ROWS = 2000  # most rows that are drawn for that
 REASON_CHARACTERS = 300
 Progress = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Division:
+    """Train rows in two: those that a trial learns from, and those that it is measured against."""
+
+    learned: pd.DataFrame
+    validation: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -56,15 +65,14 @@ class Task:
         The rule.
     schema : Schema
         Of the rows.
-    learned, validation : DataFrame
-        The rows that trials learn from, and those that they are measured against.
+    divisions : sequence of Division
+        Each trial goes through all of them.
     """
 
     cell: Cell
     search: Search
     schema: Schema
-    learned: pd.DataFrame
-    validation: pd.DataFrame
+    divisions: Sequence[Division]
 
     @classmethod
     def of(cls, cell: Cell, search: Search, schema: Schema, rows: pd.DataFrame) -> Task:
@@ -76,39 +84,51 @@ class Task:
         rng = stream(cell.seeds["train"], "tune", "split")
         if cell.is_charged:
             held = rng.random(len(rows)) < search.validation
-            learned, validation = (rows[side].reset_index(drop=True) for side in (~held, held))
-            return cls(cell, search, schema, learned, validation)
-        parts = release_split(
-            Dataset("", schema, rows, None, ""),
-            fractions={"train": 1 - search.validation, "holdout": search.validation},
-            rng=rng,
+            parts = (rows[side].reset_index(drop=True) for side in (~held, held))
+            return cls(cell, search, schema, [Division(*parts)])
+        table = Dataset("", schema, rows, None, "")
+        fractions = {"train": 1 - search.validation, "holdout": search.validation}
+        splits = (
+            release_split(table, fractions=fractions, rng=rng)
+            for _ in range(search.divisions(len(rows)))
         )
-        return cls(cell, search, schema, parts["train"], parts["holdout"])
+        divisions = [Division(parts["train"], parts["holdout"]) for parts in splits]
+        return cls(cell, search, schema, divisions)
 
     def attempt(
         self,
         number: int,
         hyperparameters: Mapping[str, Any],
         reached: Callable[[int, float], None],
-    ) -> tuple[float, Measured]:
-        """Fit, draw and measure; return the objective and what it is made of.
+    ) -> tuple[float, dict[str, float]]:
+        """Fit, draw and measure; return the objective and the means of what it is made of.
 
-        ``reached`` is told the objective at each of ``RUNGS``, if the generator can draw rows while
-        it is being fitted.
+        ``reached`` is told the objective after each division but the last, and in the first at each
+        of ``RUNGS``, if the generator can draw rows while it is being fitted.
         """
+        objective = self._objective(number)
+        measured: list[Measured] = []
+        for place in range(len(self.divisions)):
+            if place:
+                reached(len(RUNGS) + place, objective.value(measured))
+            generator = self._built(hyperparameters)
+            if not place and hasattr(generator, "snapshot") and not self.cell.is_charged:
+                generator.progress = self._at_rungs(generator, objective, reached)
+            measured.append(self._learn(generator, place, number, objective))
+        return objective.value(measured), mean_of(measured)
+
+    def _built(self, hyperparameters: Mapping[str, Any]) -> Any:
         cell = self.cell
         generator = targets.build({**cell.generator, **hyperparameters}, ("fit", "sample"))
         if reason := refusal(generator, self.schema, cell.handed):
             raise ValueError(reason)
-        if hasattr(generator, "snapshot") and not cell.is_charged:
-            generator.progress = self._at_rungs(generator, reached)
-        rng = self._stream("train", number)
-        generator.fit(self.learned.copy(), schema=self.schema, budget=cell.handed, rng=rng)
-        return self._judge(generator, self.search.rows, number, guarded=True)
+        return generator
 
-    def _at_rungs(self, generator: Any, reached: Callable[[int, float], None]) -> Progress:
-        """Return a ``progress`` that measures a half-trained generator."""
-        passed = 0
+    def _at_rungs(
+        self, generator: Any, objective: Objective, reached: Callable[[int, float], None]
+    ) -> Progress:
+        """Return a ``progress`` that measures a half-trained generator in the first division."""
+        passed, division = 0, self.divisions[0]
 
         def progress(step: int, total: int, **losses: float) -> None:
             nonlocal passed
@@ -116,21 +136,28 @@ class Task:
             if now > passed and step < total:
                 passed = now
                 generator.snapshot()
-                rows = min(self.search.rows, RUNG_ROWS)
-                reached(now, self._judge(generator, rows, 0, guarded=False)[0])
+                drawn = self._draw(generator, division, RUNG_ROWS, self._stream("sample"))
+                reached(now, objective.value([objective.measure(drawn, division.validation)]))
 
         return progress
 
-    def _judge(
-        self, generator: Any, rows: int, number: int, *, guarded: bool
-    ) -> tuple[float, Measured]:
-        n = min(len(self.learned), rows)
-        drawn = self.schema.conform(generator.sample(n, rng=self._stream("sample", number)), n)
-        objective = self._objective(number)
-        measured = objective.measure(drawn, self.validation)
-        if guarded:
-            measured = {**measured, **objective.guard(drawn, self.learned, self.validation)}
-        return objective.value(measured), measured
+    def _learn(self, generator: Any, place: int, number: int, objective: Objective) -> Measured:
+        """Fit in a division, draw, and measure."""
+        division, budget = self.divisions[place], self.cell.handed
+        rng = self._stream("train", number, place)
+        generator.fit(division.learned.copy(), schema=self.schema, budget=budget, rng=rng)
+        rng = self._stream("sample", number, place)
+        drawn = self._draw(generator, division, self.search.rows, rng)
+        return {
+            **objective.measure(drawn, division.validation),
+            **objective.guard(drawn, division.learned, division.validation),
+        }
+
+    def _draw(
+        self, generator: Any, division: Division, most: int, rng: np.random.Generator
+    ) -> pd.DataFrame:
+        n = min(len(division.learned), self.search.rows, most)
+        return self.schema.conform(generator.sample(n, rng=rng), n)
 
     def _objective(self, number: int) -> Objective:
         cell, seed = self.cell, self.cell.seeds["train"]
@@ -139,12 +166,12 @@ class Task:
         noise = self._stream("count", number)
         return Counted(self.search, self.schema, seed, cell.handed.epsilon, noise)
 
-    def _stream(self, use: str, number: int) -> np.random.Generator:
-        """Return a random stream: the same for all trials, but for charged ones.
+    def _stream(self, use: str, number: int = 0, place: int = 0) -> np.random.Generator:
+        """Return a random stream of a division: the same for all trials, but for charged ones.
 
         Noise that two charged trials shared could be taken off both of them.
         """
-        own = (self.cell.train_key, str(number)) if self.cell.is_charged else ()
+        own = (self.cell.train_key, str(number)) if self.cell.is_charged else (str(place),)
         return stream(self.cell.seeds["train"], "tune", use, *own)
 
 
@@ -259,8 +286,7 @@ def _run(
         return end("unfinished")
     answer = outcome.messages[-1] if outcome.messages else {}
     if "measured" in answer:
-        known = {name: value for name, value in answer["measured"].items() if value is not None}
-        return end("complete", answer["value"], known)
+        return end("complete", answer["value"], answer["measured"])
     reason = "it ran out of memory" if outcome.ended == "oom" else answer.get("reason")
     reason = reason or f"its process ended with code {outcome.exit_code}"
     return end("failed", reason=reason)
