@@ -64,7 +64,7 @@ class _Sweep:
     values: tuple[Any, ...]
     is_group: bool
 
-    @property
+    @cached_property
     def needs_composing(self) -> bool:
         """Whether a value does more than take one place in the configuration."""
         scalars = all(isinstance(v, str | int | float | bool | None) for v in self.values)
