@@ -111,6 +111,10 @@ def test_a_task_that_holds_cells_stays_in_the_queue(store, place, make_cell, clu
     cluster.run("scontrol", "requeuehold", first)
     wait_until(lambda: status(store).counts["ok"] == 5, "the others")
     wait_until(lambda: submission.is_marked("dismissed"), "the end of tasks that never ran")
+    wait_until(
+        lambda: overview(store).arrays == [(submission.name, {"PENDING": 1, "COMPLETED": 1})],
+        "a queue without them",
+    )
     (tmp_path / "gate").touch()
     cluster.run("scontrol", "release", first)
     wait_until(lambda: status(store).counts == {"ok": 6}, "the cell that waited")

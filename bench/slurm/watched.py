@@ -79,8 +79,13 @@ class Watched:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many tasks are in each of SLURM's states."""
-        return Counter(state.state for state in self._states.values())
+        """How many tasks are in each of SLURM's states, but for those that were dismissed."""
+        is_dismissed = self.submission.is_marked("dismissed")
+        return Counter(
+            state.state
+            for task, state in self._states.items()
+            if not (is_dismissed and state.is_over and task not in self._histories)
+        )
 
     def open_parcels(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the parcels that nobody has dealt with, and the keys of their cells."""
