@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from .ledger import Neighbours
+from .numbers import is_number
 from .schema import Schema
 
 if TYPE_CHECKING:
@@ -59,12 +60,12 @@ class Budget:
     neighbours: Neighbours = "add_remove"
 
     def __post_init__(self) -> None:
-        if not _is_number(self.epsilon) or not self.epsilon > 0:
+        if not is_number(self.epsilon) or not self.epsilon > 0:
             raise ValueError(
                 f"privacy.epsilon must be > 0 (inf for no privacy), got {self.epsilon!r}; "
                 "set privacy.epsilon=1"
             )
-        if not _is_number(self.delta) or not 0 <= self.delta < 1:
+        if not is_number(self.delta) or not 0 <= self.delta < 1:
             raise ValueError(
                 f"privacy.delta must be in [0, 1), got {self.delta!r}; set privacy.delta=1e-5"
             )
@@ -81,10 +82,6 @@ class Budget:
     def is_private(self) -> bool:
         """Whether a finite epsilon was asked for."""
         return math.isfinite(self.epsilon)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@ from .config import DEFAULT_PRESET, ConfigError, Plain, Point, all_options
 from .contracts import Budget
 from .foreign.spec import Environment, find_source, problem_of_source, resolve
 from .names import UnknownName
+from .numbers import check_whole, is_number, is_whole
 from .search import space
 from .seeds import STAGES
 from .statuses import STATUSES
@@ -126,7 +127,7 @@ def _budget(privacy: Mapping[str, Any]) -> Budget:
 
 
 def _float(value: Any) -> Any:
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return float(value) if is_whole(value) else value
 
 
 def _seeds(config: Plain) -> dict[str, int]:
@@ -134,8 +135,7 @@ def _seeds(config: Plain) -> dict[str, int]:
     for stage in STAGES:
         value = config["seeds"].get(stage)
         seed = config["seed"] if value is None else value
-        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-            raise ConfigError(f"seed must be a whole number >= 0, got {seed!r}; set seed=0")
+        check_whole("seed", seed, least=0, cure="set seed=0")
         seeds[stage] = seed
     return seeds
 
@@ -143,7 +143,7 @@ def _seeds(config: Plain) -> dict[str, int]:
 def _limits(limits: Plain) -> Plain:
     for name, value in limits.items():
         absent = value is None and name != "threads"
-        if not absent and not (isinstance(value, int | float) and value > 0):
+        if not absent and not (is_number(value) and value > 0):
             raise ConfigError(f"limits.{name} must be > 0, got {value!r}")
     return limits
 

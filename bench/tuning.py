@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, get_args
 
 from .contracts import Budget, Metric
 from .names import UnknownName
+from .numbers import check_whole, is_number, is_whole
 
 How = Literal["none", "public", "charged", "private"]
 MOST_DIVISIONS = 5  # of the train rows, for one trial
@@ -67,18 +68,15 @@ class Search:
     guards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _is_number(self.seconds) or not self.seconds > 0:
+        if not is_number(self.seconds) or not self.seconds > 0:
             raise ValueError(f"tuning.search.seconds must be > 0, got {self.seconds!r}; set 1800")
-        if not _is_number(self.validation) or not 0 < self.validation < 1:
+        if not is_number(self.validation) or not 0 < self.validation < 1:
             raise ValueError(
                 f"tuning.search.validation must be between 0 and 1, got {self.validation!r}; "
                 "set 0.2"
             )
         for name, usual in (("validation_rows", 2000), ("rows", 10_000)):
-            if not _is_whole(given := getattr(self, name)) or given < 1:
-                raise ValueError(
-                    f"tuning.search.{name} must be a whole number >= 1, got {given!r}; set {usual}"
-                )
+            check_whole(f"tuning.search.{name}", getattr(self, name), cure=f"set {usual}")
         for task in self.objective:
             if task not in TASKS:
                 raise UnknownName("task in tuning.search.objective", task, TASKS)
@@ -161,7 +159,7 @@ class Tuning:
                 "set it to private, public or charged"
             )
         counted = self.how == "charged" or self.search is not None
-        if not _is_whole(self.trials) or self.trials < 1 or (self.trials > 1 and not counted):
+        if not is_whole(self.trials) or self.trials < 1 or (self.trials > 1 and not counted):
             raise ValueError(
                 "tuning.trials must be a whole number >= 1, above 1 only for tuning.how=charged "
                 f"or a search; got {self.trials!r} for how={self.how!r}"
@@ -220,11 +218,3 @@ def is_beyond(metric: Metric, value: float | None) -> bool:
     if value is None or metric.limit is None:
         return False
     return value < metric.limit if metric.direction == "higher" else value > metric.limit
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

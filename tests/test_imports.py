@@ -18,6 +18,7 @@ STATISTICS = {
     "boards.leaderboard",
     "boards.standings",
     "canonical",
+    "numbers",
     "statuses",
 }
 CONFIGURATION = {"config"}  # the only module that may know Hydra and OmegaConf

@@ -223,5 +223,5 @@ def test_subset_keeps_rows_persons_and_ranges_in_step():
 
 @pytest.mark.parametrize("rows", [0, -1, 2.5, True, "10"])
 def test_subset_of_no_whole_number_is_refused(rows):
-    with pytest.raises(ValueError, match=r"dataset\.rows must be a whole number > 0"):
+    with pytest.raises(ValueError, match=r"dataset\.rows must be a whole number >= 1"):
         subset_rows(make(np.arange(10)), rows)

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ..canonical import digest
+from ..numbers import is_number
 from ..statuses import STATUSES
 
 FAMILIES = ("fidelity", "utility", "privacy", "fairness", "diagnostic", "cost")
@@ -193,8 +194,7 @@ def _check(record: Mapping[str, Any]) -> None:
             f"{record['key']}; run the cell again"
         )
     for name, value in record["metrics"].items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value):
+        if not is_number(value) or not math.isfinite(value):
             raise ValueError(
                 f"metrics must be finite numbers, got {name} = {value!r} in record "
                 f"{record['key']}; state a reason under 'unavailable' instead"

@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..content import row_hashes
 from ..names import UnknownName
+from ..numbers import check_whole
 
 if TYPE_CHECKING:
     from .datasets import Dataset
@@ -96,8 +97,7 @@ def subset_rows(dataset: Dataset, rows: int) -> Dataset:
     The row order stays, and ranges of named splits are narrowed to the rows that are left. A table
     that has no more rows is returned as it is.
     """
-    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
-        raise ValueError(f"dataset.rows must be a whole number > 0, got {rows!r}; set it to null")
+    check_whole("dataset.rows", rows, cure="set it to null")
     if rows >= len(dataset.table):
         return dataset
     chosen = np.random.default_rng(0).choice(len(dataset.table), rows, replace=False)

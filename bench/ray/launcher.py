@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..cells import Cell
+from ..numbers import check_whole
 from ..running.costs import Costs
 from ..running.packs import packs
 from ..running.pool import Event, Workplace
@@ -65,10 +66,7 @@ class Ray:
             ("together", together, 1),
             ("retries", retries, 0),
         ):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(
-                    f"hydra.launcher.{name} must be a whole number >= {least}, got {value!r}"
-                )
+            check_whole(f"hydra.launcher.{name}", value, least)
         self.address = address
         self.workers = workers
         self.by_generator = by_generator or {}

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from ..cells import Cell
+from ..numbers import check_whole
 from ..store import Store
 from .costs import Costs
 from .packs import packs
@@ -29,15 +30,9 @@ class Local:
     """
 
     def __init__(self, workers: int | None = None, together: int = 1) -> None:
-        if workers is not None and (not isinstance(workers, int) or workers < 1):
-            raise ValueError(
-                f"hydra.launcher.workers must be a whole number >= 1 or null, got {workers!r}"
-            )
-        if not isinstance(together, int) or together < 1:
-            raise ValueError(
-                f"hydra.launcher.together must be a whole number >= 1, got {together!r}; "
-                "1 fits every cell by itself"
-            )
+        if workers is not None:
+            check_whole("hydra.launcher.workers", workers, cure="null takes every processor")
+        check_whole("hydra.launcher.together", together, cure="1 fits every cell by itself")
         self.workers = workers
         self.together = together
 

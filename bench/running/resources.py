@@ -7,6 +7,7 @@ from typing import Any
 
 from ..cells import Cell
 from ..names import UnknownName
+from ..numbers import check_whole
 
 NAMES = ("cpus", "minutes", "memory_mib", "gpus", "partition", "account", "sbatch")
 
@@ -68,10 +69,8 @@ def check(wish: Mapping[str, Any]) -> None:
         elif name in ("partition", "account"):
             if not _is_word(value):
                 raise ValueError(f"{name} must be a name without spaces, got {value!r}")
-        elif not _is_number(value, least=0 if name == "gpus" else 1):
-            raise ValueError(
-                f"{name} must be a whole number >= {int(name != 'gpus')}, got {value!r}"
-            )
+        else:
+            check_whole(name, value, least=0 if name == "gpus" else 1)
 
 
 def _check_options(value: Any) -> None:
@@ -85,7 +84,3 @@ def _check_options(value: Any) -> None:
 
 def _is_word(value: Any) -> bool:
     return isinstance(value, str) and value.isprintable() and bool(value) and " " not in value
-
-
-def _is_number(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

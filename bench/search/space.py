@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..canonical import dumps
 from ..names import UnknownName
+from ..numbers import is_number
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -120,7 +121,7 @@ def _dimension(name: str, form: Any, default: Any) -> Dimension:
 
 def _numbers(name: str, low: Any, high: Any, default: Any, log: Any = False) -> Numbers:
     ends = (low, high, default)
-    if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends):
+    if not all(map(is_number, ends)):
         raise ValueError(
             f"search.{name} needs numbers as low, high and default, got {low!r}, {high!r} and "
             f"{default!r}; use choices"

@@ -12,6 +12,7 @@ from typing import Any
 from .. import plan
 from ..cells import Cell
 from ..foreign import servers
+from ..numbers import is_number
 from ..running import resources
 from ..running.costs import Costs
 from ..running.pool import Workplace
@@ -87,7 +88,7 @@ class Settings:
             value = getattr(self, name)
             if value is None and name == "at_once":
                 continue
-            if not isinstance(value, int | float) or isinstance(value, bool) or value < least:
+            if not is_number(value) or value < least:
                 raise ValueError(
                     f"hydra.launcher.{name} must be a number >= {least}, got {value!r}"
                 )
