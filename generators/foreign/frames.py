@@ -106,6 +106,25 @@ class Frame:
         whole = column.kind == "integer" and not np.isnan(numbers).any()
         return numbers.astype(np.int64) if whole else numbers
 
+    def is_readable(self, table: pd.DataFrame) -> np.ndarray:
+        """Say which rows of a library's table have values of the Schema, bool of shape (n,).
+
+        Numbers beyond public bounds count: ``from_library`` clips them.
+        """
+        texts, found = self.categories(), np.ones(len(table), dtype=bool)
+        for name in texts.keys() | self.columns.keys():
+            series, column = table[name], self.columns.get(name)
+            if name in texts:
+                known = series.map(str, na_action="ignore").isin(texts[name])
+            elif column is not None and column.kind == "datetime" and self.dates == "nanoseconds":
+                known = pd.to_datetime(series, errors="coerce").notna()
+            else:
+                known = pd.to_numeric(series, errors="coerce").notna()
+            if self.missing == "native" and column is not None and column.missing:
+                known |= series.isna()
+            found &= known.to_numpy()
+        return found
+
     def from_library(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a library's table under the Schema, as valid as it is."""
         table = table.reset_index(drop=True)

@@ -73,13 +73,19 @@ class Great(Adapter):
             self.model_.fit(table)
 
     def draw(self, n: int, rng: np.random.Generator) -> pd.DataFrame:
-        """Draw rows until there are enough that can be read."""
+        """Draw rows until there are enough that can be read.
+
+        The model writes any text: what is no row of the Schema is drawn again.
+        """
         import torch
 
         torch.manual_seed(seed_of(rng))
-        return in_batches(
-            lambda short: self.model_.sample(short, device=self.device, **self.sampling), n
-        )
+
+        def readable(short: int) -> pd.DataFrame:
+            rows = self.model_.sample(short, device=self.device, **self.sampling)
+            return rows[self.frame_.is_readable(rows)]
+
+        return in_batches(readable, n)
 
 
 class RealTabFormer(Adapter):
