@@ -141,6 +141,14 @@ def test_cells_run_side_by_side_in_a_job_of_many_processors(store, place, make_c
     assert submission.tasks == 1
 
 
+def test_seeds_are_fitted_together(store, place, make_cell):
+    cells = [make_cell(hostile("Joint"), seed=seed) for seed in range(6)]
+    sweep.run(cells, store, slurm(parcel_seconds=240, together=4), place)
+    assert sorted(record["together"] for record in map(store.get, cells)) == [2, 2, 4, 4, 4, 4]
+    (submission,) = submissions(store)
+    assert sorted(map(len, submission.keys)) == [2, 4]
+
+
 def test_resources_of_a_generator_reach_its_job(store, place, make_cell):
     plain = make_cell(HONEST)
     asking = {**hostile("NamesItsGpu"), "resources": {"gpus": 1, "minutes": 7}}

@@ -20,7 +20,7 @@ from syntharena.bench.running.pool import Workplace
 from syntharena.bench.slurm.cluster import ClusterError, TaskState, spans
 from syntharena.bench.slurm.journal import History, Journal
 from syntharena.bench.slurm.launcher import Slurm
-from syntharena.bench.slurm.parcels import Parcel, pack
+from syntharena.bench.slurm.parcels import Parcel, fill
 from syntharena.bench.slurm.request import Request
 from syntharena.bench.slurm.submission import Submission
 from syntharena.bench.slurm.submitter import Settings, Submitter
@@ -37,12 +37,18 @@ def no_slurm(monkeypatch, tmp_path):
 # Parcels
 
 
-@given(st.lists(st.integers(1, 500), max_size=60), st.integers(1, 400))
-def test_every_cell_is_in_one_parcel_and_only_single_cells_are_longer(lengths, seconds):
+def in_packs(cells, size):
+    return [cells[first : first + size] for first in range(0, len(cells), size)]
+
+
+@given(st.lists(st.integers(1, 500), max_size=60), st.integers(1, 400), st.integers(1, 4))
+def test_every_cell_is_in_one_parcel_and_only_single_packs_are_longer(lengths, seconds, size):
     cells = list(range(len(lengths)))
-    parcels = pack(cells, lengths.__getitem__, seconds)
+    packs = in_packs(cells, size)
+    parcels = fill(packs, lengths.__getitem__, seconds)
     assert sorted(cell for parcel in parcels for cell in parcel.cells) == cells
-    assert all(p.seconds <= seconds or len(p.cells) == 1 for p in parcels)
+    assert all(p.seconds <= seconds or list(p.cells) in packs for p in parcels)
+    assert all(len({cell in p.cells for cell in pack}) == 1 for p in parcels for pack in packs)
     assert all(p.seconds == sum(lengths[cell] for cell in p.cells) for p in parcels)
     assert [p.seconds for p in parcels] == sorted((p.seconds for p in parcels), reverse=True)
     assert all(list(p.cells) == sorted(p.cells) for p in parcels)
@@ -50,12 +56,12 @@ def test_every_cell_is_in_one_parcel_and_only_single_cells_are_longer(lengths, s
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=60))
 def test_parcels_are_no_more_than_twice_as_many_as_needed(lengths):
-    parcels = pack(range(len(lengths)), lengths.__getitem__, 100)
+    parcels = fill(in_packs(range(len(lengths)), 1), lengths.__getitem__, 100)
     assert len(parcels) <= 2 * -(-sum(lengths) // 100)
 
 
 def test_a_cell_that_was_lost_has_a_parcel_of_its_own():
-    parcels = pack(range(5), lambda cell: 1.0, 100, alone=lambda cell: cell == 2)
+    parcels = fill(in_packs(range(5), 1), lambda cell: 1.0, 100, alone=lambda cell: cell == 2)
     assert sorted(p.cells for p in parcels) == [(0, 1, 3, 4), (2,)]
 
 
@@ -118,6 +124,7 @@ def test_memory_follows_the_limit_of_a_cell(make_cell):
     cell = make_cell(HONEST, limits={"memory_mib": 1000})
     assert Request.of(cell, {}).memory_mib == 2048 + 1000
     assert Request.of(cell, {"cpus": 3}).memory_mib == 2048 + 3000
+    assert Request.of(cell, {}, together=4).memory_mib == 2048 + 4000
 
 
 def test_a_cell_without_a_limit_needs_one_for_its_job(make_cell):
@@ -125,6 +132,8 @@ def test_a_cell_without_a_limit_needs_one_for_its_job(make_cell):
     with pytest.raises(ValueError, match=r"hydra\.launcher\.job\.minutes must be set"):
         Request.of(cell, {})
     assert Request.of(cell, {"minutes": 90}).minutes == 90
+    limited = make_cell(limits={"seconds": 600.0})
+    assert [Request.of(limited, {}, together=n).minutes for n in (1, 4)] == [15, 45]
 
 
 @pytest.mark.parametrize(
@@ -152,8 +161,8 @@ def test_resources_are_in_no_key_and_in_no_name(make_cell):
     assert make_cell(asking).record_key == make_cell(HONEST).record_key
     assert targets.arguments(asking) == {}
     settings = Settings(job={"gpus": 3}, by_generator={"honest": {"gpus": 2}})
-    assert settings.request(make_cell(asking)).gpus == 2
-    assert Settings(job={"gpus": 3}).request(make_cell(asking)).gpus == 1
+    assert settings.request([make_cell(asking)]).gpus == 2
+    assert Settings(job={"gpus": 3}).request([make_cell(asking)]).gpus == 1
     point = plan.Point({"generator": HONEST, "tuning": {}}, {}, ("+generator.resources.gpus=1",))
     assert plan._label(point) == "honest"
 
@@ -171,7 +180,7 @@ def test_settings_are_checked():
 def submission_of(cells, place, **lost):
     parcels = [Parcel((cell,), 60.0) for cell in cells]
     request = Request.of(cells[0], {})
-    return Submission.new(parcels, request, place, {"retries": 2}, lost)
+    return Submission.new(parcels, request, place, {"together": 1}, lost)
 
 
 def test_a_submission_comes_back_as_it_was(store, place, make_cell, toy):

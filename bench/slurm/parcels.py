@@ -17,32 +17,35 @@ class Parcel:
     seconds: float
 
 
+Pack = Sequence[Cell]  # whose generators are fitted as one batch; most have one cell
+
+
 def by_request(
-    cells: Sequence[Cell], request_of: Callable[[Cell], Request]
-) -> Mapping[Request, list[Cell]]:
-    """Group cells by what their jobs ask for, in their order."""
-    groups: dict[Request, list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault(request_of(cell), []).append(cell)
+    packs: Sequence[Pack], request_of: Callable[[Pack], Request]
+) -> Mapping[Request, list[Pack]]:
+    """Group packs by what their jobs ask for, in their order."""
+    groups: dict[Request, list[Pack]] = {}
+    for pack in packs:
+        groups.setdefault(request_of(pack), []).append(pack)
     return groups
 
 
-def pack(
-    cells: Sequence[Cell],
+def fill(
+    packs: Sequence[Pack],
     expected: Callable[[Cell], float],
     seconds: float,
     alone: Callable[[Cell], bool] = lambda cell: False,
 ) -> list[Parcel]:
-    """Pack cells into parcels, in their order.
+    """Put packs into parcels, in their order.
 
     Parameters
     ----------
-    cells : sequence of Cell
+    packs : sequence of sequence of Cell
         Neighbours share a dataset where they can.
     expected : callable
         Seconds of a cell.
     seconds : float
-        Length of a parcel; only a single cell may be longer.
+        Length of a parcel; only a single pack may be longer.
     alone : callable
         Whether a cell gets a parcel of its own.
 
@@ -52,16 +55,17 @@ def pack(
         The longest first, so that the last ones to end are short.
     """
     parcels = []
-    cells_in, length = [], 0.0
-    for cell in cells:
-        took = expected(cell)
-        if alone(cell):
-            parcels.append(Parcel((cell,), took))
+    cells_in: list[Cell] = []
+    length = 0.0
+    for pack in packs:
+        took = sum(map(expected, pack))
+        if any(map(alone, pack)):
+            parcels.append(Parcel(tuple(pack), took))
             continue
         if cells_in and length + took > seconds:
             parcels.append(Parcel(tuple(cells_in), length))
             cells_in, length = [], 0.0
-        cells_in.append(cell)
+        cells_in += pack
         length += took
     if cells_in:
         parcels.append(Parcel(tuple(cells_in), length))

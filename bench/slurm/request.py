@@ -45,8 +45,10 @@ class Request:
     sbatch: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, cell: Cell, wish: Mapping[str, Any]) -> Request:
+    def of(cls, cell: Cell, wish: Mapping[str, Any], together: int = 1) -> Request:
         """Return what a cell's job asks for, where the cell needs ``wish`` (``resources``).
+
+        ``together`` is of how many cells a batch is that is fitted at once.
 
         Raises
         ------
@@ -57,12 +59,12 @@ class Request:
         cpus = max(threads, int(wish.get("cpus", threads)))
         memory = cell.limits["memory_mib"]
         if memory is not None:
-            memory = BASE_MIB + memory * (cpus // threads)
+            memory = BASE_MIB + memory * (cpus // threads) * together
         memory = wish.get("memory_mib", memory)
         return cls(
             threads=threads,
             cpus=cpus,
-            minutes=int(wish.get("minutes") or _minutes(cell)),
+            minutes=int(wish.get("minutes") or _minutes(cell, together)),
             memory_mib=None if memory is None else math.ceil(memory),
             gpus=int(wish.get("gpus", 0)),
             partition=wish.get("partition"),
@@ -84,10 +86,10 @@ class Request:
         return [*filter(None, asked), *self.sbatch]
 
 
-def _minutes(cell: Cell) -> int:
-    """Return a time limit in which one cell surely ends."""
+def _minutes(cell: Cell, together: int) -> int:
+    """Return a time limit in which one cell, or a batch of some, surely ends."""
     if cell.seconds is None:
         raise ValueError(
             "hydra.launcher.job.minutes must be set where limits.seconds is null; set either"
         )
-    return math.ceil((cell.seconds + START_SECONDS) / 60)
+    return math.ceil((cell.seconds * together + START_SECONDS) / 60)

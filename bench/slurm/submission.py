@@ -152,6 +152,11 @@ class Submission:
         asked = self.plan["request"]
         return Request(**{**asked, "sbatch": tuple(asked["sbatch"])})
 
+    @property
+    def together(self) -> int:
+        """Of how many cells a batch is at most that is fitted at once."""
+        return self.plan["launcher"]["together"]
+
     @cached_property
     def place(self) -> Workplace:
         """Folders and preloaded modules."""

@@ -15,9 +15,10 @@ from ..foreign import servers
 from ..numbers import is_number
 from ..running import resources
 from ..running.costs import Costs
+from ..running.packs import packs
 from ..running.pool import Workplace
 from .cluster import Cluster, ClusterError
-from .parcels import Parcel, by_request, pack
+from .parcels import Pack, Parcel, by_request, fill
 from .request import Request
 from .submission import Submission
 from .task import warning_seconds
@@ -31,6 +32,7 @@ NUMBERS = {  # settings that are numbers, with the least that each may be
     "guess_seconds": 0,
     "retries": 0,
     "search_jobs": 1,
+    "together": 1,
     "poll_seconds": 0,
     "settle_seconds": 0,
 }
@@ -60,6 +62,8 @@ class Settings:
         How often a cell is run again whose job ended without a word.
     search_jobs : int
         Tasks that run the same cell where it has ``tuning.search.shared``.
+    together : int
+        Most cells that differ in nothing but their seeds whose generators are fitted as one batch.
     poll_seconds : float
         Time between two looks at the queue.
     settle_seconds : float
@@ -80,6 +84,7 @@ class Settings:
     guess_seconds: float = 60.0
     retries: int = 2
     search_jobs: int = 4
+    together: int = 1
     poll_seconds: float = 10.0
     settle_seconds: float = 60.0
 
@@ -100,9 +105,10 @@ class Settings:
                 "write ['module load python']"
             )
 
-    def request(self, cell: Cell) -> Request:
-        """Return what a cell's job asks for."""
-        return Request.of(cell, resources.wanted(cell, self.job, self.by_generator))
+    def request(self, pack: Pack) -> Request:
+        """Return what the job of cells that are fitted as one batch asks for."""
+        wanted = resources.wanted(pack[0], self.job, self.by_generator)
+        return Request.of(pack[0], wanted, together=len(pack))
 
 
 class Submitter:
@@ -141,17 +147,25 @@ class Submitter:
 
         A search whose trials are shared is in as many parcels as tasks share it.
         """
-        for asked, group in by_request(cells, self._settings.request).items():
+
+        def is_alone(cell: Cell) -> bool:
+            return times.get(cell.record_key, 0) > 0 or is_shared(cell)
+
+        batches = [[cell] for cell in cells if is_alone(cell)]
+        rest = [cell for cell in cells if not is_alone(cell)]
+        batches += packs(rest, self._settings.together)
+        for asked, group in by_request(batches, self._settings.request).items():
             side_by_side = asked.cpus // asked.threads
-            parcels = pack(
+            parcels = fill(
                 group,
                 lambda cell, side_by_side=side_by_side: self._costs.seconds(cell) / side_by_side,
                 self._settings.parcel_seconds,
-                alone=lambda cell: times.get(cell.record_key, 0) > 0 or is_shared(cell),
+                is_alone,
             )
             parcels = [copy for parcel in parcels for copy in [parcel] * self._tasks(parcel)]
-            foreign = servers.wanted_by(plan.specifications(group), self._place.foreign)
-            place = replace(self._place, preload=plan.preload(group), foreign=foreign)
+            ours = [cell for batch in group for cell in batch]
+            foreign = servers.wanted_by(plan.specifications(ours), self._place.foreign)
+            place = replace(self._place, preload=plan.preload(ours), foreign=foreign)
             for first in range(0, len(parcels), self._most):
                 some = parcels[first : first + self._most]
                 yield Submission.new(some, asked, place, asdict(self._settings), times)

@@ -104,11 +104,9 @@ class Task:
         from ..running.pool import Pool
 
         self._journal.add(begin=_job() | {"time": time.time()})
-        cells = self._cells()
         pool = Pool(self._submission.place, self._slots(), self._threads, self._on_event)
         try:
-            packs = ([cell] for cell in cells)
-            pool.run(packs, lambda: bool(self._warned), leave=True)
+            pool.run(self._packs(), lambda: bool(self._warned), leave=True)
             left = pool.in_hand
             is_done = self._is_through and not left
             is_time = self._is_late or time.monotonic() > self._limit - EARLY_SECONDS
@@ -138,14 +136,18 @@ class Task:
 
     # What to run
 
-    def _cells(self) -> Iterator[Cell]:
-        """Yield the cells to run, those first that an earlier run of this task was ended in."""
+    def _packs(self) -> Iterator[list[Cell]]:
+        """Yield what to run, that first which an earlier run of this task was ended in."""
+        from ..running.packs import packs
+
         for parcel in self._parcels():
-            for cell in self._unfinished(parcel):
-                if self._would_be_cut(cell):
+            for pack in packs(self._in_order(parcel), self._submission.together):
+                left = [cell for cell in pack if self._store.get(cell) is None]
+                if left and self._would_be_cut(left[0]):
                     self._is_late = True
                     return
-                yield cell
+                if left:
+                    yield left
         self._is_through = True
 
     def _parcels(self) -> Iterator[int]:
@@ -183,14 +185,11 @@ class Task:
         fitting = (p for p in nearest if p not in taken and self._submission.seconds(p) < left)
         return next(fitting, None)
 
-    def _unfinished(self, parcel: int) -> Iterator[Cell]:
+    def _in_order(self, parcel: int) -> list[Cell]:
         interrupted = set(self._history.interrupted)
-        cells = sorted(
+        return sorted(
             self._submission.cells(parcel), key=lambda cell: cell.record_key not in interrupted
         )
-        for cell in cells:
-            if self._store.get(cell) is None:
-                yield cell
 
     def _would_be_cut(self, cell: Cell) -> bool:
         """Whether the job ends before the cell, as far as others of its sort tell."""
