@@ -505,6 +505,7 @@ def test_a_sweep_from_any_shell(syntharena, tmp_path, cluster):
     try:
         output = syntharena(*GRID, "hydra.launcher.detach=true")
         assert "4 are in the queue or running; look at them: syntharena status" in output
+        assert f"wait for them: syntharena {' '.join(GRID)}; end" in output  # without detach
         assert re.search(r"4 queued\n.*tasks 1 pending", syntharena("status", code=1), re.DOTALL)
         assert "cancelled syntharena-" in syntharena("cancel")
         output = syntharena("status", code=1)

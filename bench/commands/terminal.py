@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .status import Status
 
 SHOWN = 20  # lines of a list that could be endless
+DETACHED = "hydra.launcher.detach=true"
 
 
 def one_line(error: Exception) -> str:
@@ -90,12 +91,15 @@ def show_lines(lines: Iterable[str]) -> None:
 
 
 def show_end(progress: Progress, cells: Sequence[Cell], store: Store, command: str) -> None:
-    """Show a sweep's leaderboard, then say how it ended and which command completes it."""
+    """Show a sweep's leaderboard, then say how it ended and which command completes it.
+
+    What a cluster has in hand ends when it likes: then there is no board yet.
+    """
     keys = {cell.record_key for cell in cells}
     records = [record for record in map(store.get, cells) if record is not None]
     expected = [item for item in store.expected() if item["key"] in keys]
     show_searches([record for record in records if record.get("tuning")])
-    if records:
+    if records and not progress.left:
         show_leaderboard(records, expected, store.root / "leaderboard")
     show_missing(progress, records, store, command)
 
@@ -111,7 +115,8 @@ def show_missing(
     where = results_words(store)
     if progress.left:
         say(f"{progress.left} are in the queue or running; look at them: syntharena status{where}")
-        say(f"wait for them: {printable(command)}; end them: syntharena cancel{where}")
+        staying = command.replace(f" {DETACHED}", "")
+        say(f"wait for them: {printable(staying)}; end them: syntharena cancel{where}")
     if (missing := progress.missing - progress.left) > 0:
         say(f"{missing} are missing; complete them: {printable(command)}")
     bad = [record for record in records if record["status"] not in ENDED_WELL]
