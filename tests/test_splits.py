@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syntharena.bench.data.datasets import Dataset
-from syntharena.bench.data.splits import PARTS, release_split, subset_rows
+from syntharena.bench.data.splits import PARTS, release_split
 from syntharena.bench.names import UnknownName
 from syntharena.bench.schema import Column, Schema
 
@@ -211,17 +211,17 @@ def test_subset_keeps_rows_persons_and_ranges_in_step():
     dataset = make(
         np.arange(100), persons=[f"p{i}" for i in range(100)], splits={"a": {"holdout": [60, 100]}}
     )
-    cut = subset_rows(dataset, 30)
+    cut = dataset.cut(30)
     assert cut.table["x"].is_monotonic_increasing
     assert cut.identifiers["person"].tolist() == [f"p{x:.0f}" for x in cut.table["x"]]
     first, end = cut.splits["a"]["holdout"]
     assert (cut.table["x"][:first] < 60).all()
     assert (cut.table["x"][first:end] >= 60).all()
     assert end == 30
-    assert subset_rows(dataset, 100) is dataset
+    assert dataset.cut(100) is dataset
 
 
 @pytest.mark.parametrize("rows", [0, -1, 2.5, True, "10"])
 def test_subset_of_no_whole_number_is_refused(rows):
     with pytest.raises(ValueError, match=r"dataset\.rows must be a whole number >= 1"):
-        subset_rows(make(np.arange(10)), rows)
+        make(np.arange(10)).cut(rows)

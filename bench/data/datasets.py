@@ -14,7 +14,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..numbers import check_whole
 from ..schema import Column, Schema, SchemaError
 from . import guess, sources
-from .splits import subset_rows
 from .tablefile import (
     DatasetError,
     content_of,
@@ -70,6 +70,30 @@ class Dataset:
     sha256: str
     splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     duplicates: str = "together"
+
+    def cut(self, rows: int) -> Dataset:
+        """Return ``rows`` random rows of it, the same ones whatever the seed of a cell.
+
+        The row order stays, and ranges of named splits are narrowed to the rows that are left. A
+        table that has no more rows is returned as it is.
+        """
+        check_whole("dataset.rows", rows, cure="set it to null")
+        if rows >= len(self.table):
+            return self
+        chosen = np.random.default_rng(0).choice(len(self.table), rows, replace=False)
+        chosen.sort()
+        splits = {
+            name: {
+                key: np.searchsorted(chosen, value).tolist() if key == "holdout" else value
+                for key, value in split.items()
+            }
+            for name, split in self.splits.items()
+        }
+        identifiers = self.identifiers
+        if identifiers is not None:
+            identifiers = identifiers.iloc[chosen].reset_index(drop=True)
+        table = self.table.iloc[chosen].reset_index(drop=True)
+        return replace(self, table=table, identifiers=identifiers, splits=splits)
 
 
 def schema_of(spec: Spec) -> Schema:
@@ -161,7 +185,7 @@ def load(
         splits=spec.get("splits") or {},
         duplicates=spec.get("duplicates") or "together",
     )
-    return dataset if spec.get("rows") is None else subset_rows(dataset, spec["rows"])
+    return dataset if spec.get("rows") is None else dataset.cut(spec["rows"])
 
 
 # Where a table is

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..content import row_hashes
 from ..names import UnknownName
-from ..numbers import check_whole
+from .datasets import Dataset
 
-if TYPE_CHECKING:
-    from .datasets import Dataset
 
 PARTS = ("train", "holdout", "reference", "fresh")
 UNUSED = len(PARTS)  # the number of "no part" in an array of part numbers
@@ -89,31 +86,6 @@ def release_split(
         name: dataset.table.iloc[np.flatnonzero(part == number)].reset_index(drop=True)
         for number, name in enumerate(PARTS)
     }
-
-
-def subset_rows(dataset: Dataset, rows: int) -> Dataset:
-    """Cut a dataset to ``rows`` random rows, the same ones whatever the seed of a cell.
-
-    The row order stays, and ranges of named splits are narrowed to the rows that are left. A table
-    that has no more rows is returned as it is.
-    """
-    check_whole("dataset.rows", rows, cure="set it to null")
-    if rows >= len(dataset.table):
-        return dataset
-    chosen = np.random.default_rng(0).choice(len(dataset.table), rows, replace=False)
-    chosen.sort()
-    splits = {
-        name: {
-            key: np.searchsorted(chosen, value).tolist() if key == "holdout" else value
-            for key, value in split.items()
-        }
-        for name, split in dataset.splits.items()
-    }
-    identifiers = dataset.identifiers
-    if identifiers is not None:
-        identifiers = identifiers.iloc[chosen].reset_index(drop=True)
-    table = dataset.table.iloc[chosen].reset_index(drop=True)
-    return replace(dataset, table=table, identifiers=identifiers, splits=splits)
 
 
 def _named(dataset: Dataset, split: str) -> Mapping[str, Any]:
