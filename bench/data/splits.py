@@ -18,7 +18,6 @@ from ..content import row_hashes
 from ..names import UnknownName
 from .datasets import Dataset
 
-
 PARTS = ("train", "holdout", "reference", "fresh")
 UNUSED = len(PARTS)  # the number of "no part" in an array of part numbers
 HOLDOUT = PARTS.index("holdout")
