@@ -30,6 +30,7 @@ OPTIONS = {
     for group in ("generator", "evaluator")
 }
 WITHOUT_WEIGHTS = ("be_great/great",)
+HARDLY_TRAINED = ("synthcity/pategan",)  # at the preset smoke: .381
 # Those that hand back a ledger, and those that are refused at a finite epsilon: all others.
 STATE_THEIR_LOSS = ("dpmm/aim", "dpmm/mst", "opendp/aim", "opendp/mst")
 # A model and a network of each large library, on all kinds of columns, with what they cannot do.
@@ -109,7 +110,7 @@ def test_it_draws_rows_that_resemble_the_table(run, name):
         assert "needs the folder of a pretrained language model" in record["reason"]
         return
     assert (record["status"], record["reason"]) == ("ok", "")
-    assert record["metrics"]["shape_score"] > 0.3  # of a network that was hardly trained
+    assert record["metrics"]["shape_score"] > (0.3 if name in HARDLY_TRAINED else 0.4)
     assert record["environment"]["foreign"]["generator"]["packages"]
 
 

@@ -2,9 +2,9 @@
 
 A trial fits the generator to a part of the train rows and is measured against the others, on a
 small table in several divisions. Each trial has a process of its own, so one that crashes, hangs or
-swells costs its own result and nothing else.
-Trials run in sequence, and all draw the same random numbers, so that what differs between them is
-the hyperparameters; a search is deterministic but for the seconds that it is given.
+swells costs its own result and nothing else. Trials run in sequence, and all draw the same random
+numbers, so that what differs between them is the hyperparameters; a search is deterministic but for
+the seconds that it is given.
 
 Where every trial is charged (``tuning.how=charged``), each draws noise of its own, its rows are
 divided by coins, and it is compared by a noisy count of rows that are predicted rightly.
