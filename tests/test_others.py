@@ -218,3 +218,21 @@ def test_a_cell_for_the_unknown_is_no_foreign_category(verdicts, tmp_path, held,
     file = tmp_path / "lib_method.json"
     file.write_text(json.dumps(entries))
     assert verdicts["foreign"](file) == said
+
+
+@pytest.mark.parametrize("script", ["others/libraries.py", "speed/sides/libraries.py"])
+def test_what_synthcity_never_calls_is_stood_in_for_and_what_is_installed_is_not(script):
+    code = (
+        "import runpy, sys; script = runpy.run_path(sys.argv[1])['STAND_INS'];"
+        "script['install'](script['SYNTHCITY']);"
+        "import pycox.models, pandas;"
+        "print(type(pycox.models).__name__, pycox.models.CoxPH(1, a=2).__class__.__name__);"
+        "print(type(pandas).__name__);"
+        "import nothing_of_this_name"
+    )
+    path = WORKER.parents[1] / script
+    ran = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=False
+    )
+    assert ran.stdout.split() == ["StandIn", "CoxPH", "module"]
+    assert "No module named 'nothing_of_this_name'" in ran.stderr

@@ -13,40 +13,20 @@ among their arguments, and claim nothing.
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.machinery
 import importlib.util
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ...bench.contracts import Budget
+from . import stand_ins
 from .common import Adapter, seed_of
 
 KINDS = ("generic", "privacy", "domain_adaptation")
-ABSENT = (
-    "torchvision",
-    "monai",
-    "tsai",
-    "shap",
-    "lifelines",
-    "torchtuples",
-    "pycox",
-    "xgbse",
-    "redis",
-    "decaf",
-    "fflows",
-    "pykeops",
-    "fastai",
-    "fastcore",
-    "be_great",
-)
 
 
 class Synthcity(Adapter):
@@ -98,43 +78,9 @@ def find_plugin(name: str) -> Any:
     ValueError
         If there is none of this name.
     """
-    install_stand_ins()
+    stand_ins.install(stand_ins.SYNTHCITY)
     for kind in KINDS:
         module = f"synthcity.plugins.{kind}.plugin_{name}"
         if importlib.util.find_spec(module) is not None:
             return importlib.import_module(module).plugin
     raise ValueError(f"synthcity has no plugin {name!r} for tables")
-
-
-class _StandIn(ModuleType):
-    """A module any member of which is a class that does nothing."""
-
-    __path__ = []  # noqa: RUF012 - what makes it a package
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {"__init__": lambda self, *_, **__: None})
-
-
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds stand-ins after everything that is installed."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Find a module of a package that is not installed."""
-        if name.partition(".")[0] in ABSENT:
-            return importlib.machinery.ModuleSpec(name, self, is_package=True)
-        return None
-
-    def create_module(self, spec: Any) -> ModuleType:
-        """Make a stand-in."""
-        return _StandIn(spec.name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Do nothing."""
-
-
-def install_stand_ins() -> None:
-    """Let what is not installed, and never called, be imported."""
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.append(_Finder())

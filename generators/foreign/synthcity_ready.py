@@ -2,7 +2,7 @@
 
 import importlib
 
-from .synthcity import install_stand_ins
+from . import stand_ins
 
-install_stand_ins()
+stand_ins.install(stand_ins.SYNTHCITY)
 importlib.import_module("synthcity.plugins.core.plugin")

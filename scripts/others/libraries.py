@@ -2,7 +2,8 @@
 
 Every library is called as its documentation says, with its defaults; the public domain is handed
 over wherever an argument for it is documented. A library is a function of LIBRARIES that fits one
-of its methods to a ``Task``. Imports nothing of this project.
+of its methods to a ``Task``. Imports nothing of this project; one of its files, which stands alone
+too, fills in for modules that synthcity imports and never calls.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import importlib
 import json
 import math
 import random
+import runpy
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -21,9 +24,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from stand_ins import OnlyRuntimeErrors, StandInFinder
 
 BINS = 32  # uniform bins between public bounds, for libraries that leave the edges to the caller
+STAND_INS = runpy.run_path(f"{Path(__file__).parents[2]}/generators/foreign/stand_ins.py")
 
 
 @dataclass
@@ -119,8 +122,7 @@ def synthcity(name: str, task: Task) -> Fitted:
     No argument takes a domain: encoders and the range of generated values are read off the private
     table. Its default random_state is 0 in every run; here it is the seed of the run.
     """
-    if not any(isinstance(finder, StandInFinder) for finder in sys.meta_path):
-        sys.meta_path.append(StandInFinder())
+    STAND_INS["install"](STAND_INS["SYNTHCITY"])
     module = importlib.import_module(f"synthcity.plugins.privacy.plugin_{name}")
     settings = dict(task.settings)
     if name != "privbayes":  # a pure mechanism
@@ -140,6 +142,19 @@ def synthcity(name: str, task: Task) -> Fitted:
         for column in task.discrete
     }
     return Fitted(lambda rows: model.generate(count=rows).dataframe(), len(task.table), found)
+
+
+class OnlyRuntimeErrors:
+    """Stands in for the module warnings in DataSynthesizer.lib.PrivBayes.
+
+    That turns every later warning of the process into an error, to notice one of SciPy; with the
+    deprecations of today's pandas it would never get through.
+    """
+
+    @staticmethod
+    def filterwarnings(action: Any) -> None:
+        """Turn only the kind of warning into an error that the caller catches."""
+        warnings.filterwarnings(action, category=RuntimeWarning)
 
 
 def datasynthesizer(_: str, task: Task) -> Fitted:

@@ -1,8 +1,7 @@
 """Fit a differentially private synthesizer of another library and write what came out.
 
-This script, ``libraries.py`` and ``stand_ins.py`` run on the Python, numpy and pandas of each
-library's own environment (README.md beside them) and import nothing of this project. Files go in,
-files come out.
+This script and ``libraries.py`` run on the Python, numpy and pandas of each library's own
+environment (README.md beside them) and import nothing of this project. Files go in, files come out.
 
     worker.py --method M --pair DIR --epsilon 1 --delta 1e-5 --runs 0:200 --rows 5000 --out F.npz
     worker.py --method M --pair DIR --check-schema CATEGORY --runs 0:5 --rows 2000 --out F.json

@@ -8,7 +8,7 @@ file imports nothing of this project but what stands alone too.
 from __future__ import annotations
 
 import importlib
-import sys
+import runpy
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 Sample = Callable[[int], pd.DataFrame]
-OTHERS = Path(__file__).parents[2] / "others"  # where synthcity's stand-ins are
+STAND_INS = runpy.run_path(f"{Path(__file__).parents[3]}/generators/foreign/stand_ins.py")
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,7 @@ def gaussian_copula(task: Task, _: str) -> Callable[[], Sample]:
 
 def synthcity(task: Task, kind: str) -> Callable[[], Sample]:
     """Fit a plugin of synthcity; ``kind`` is FAMILY.NAME."""
-    sys.path.append(str(OTHERS))
-    from worker import StandInFinder  # pyright: ignore[reportMissingImports]
-
-    sys.meta_path.append(StandInFinder())
+    STAND_INS["install"](STAND_INS["SYNTHCITY"])
     family, name = kind.split(".")
     module = importlib.import_module(f"synthcity.plugins.{family}.plugin_{name}")
     loaders = importlib.import_module("synthcity.plugins.core.dataloader")

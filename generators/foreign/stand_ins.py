@@ -1,15 +1,20 @@
-"""What stands in for modules that other people's libraries import and never use."""
+"""Empty modules in place of what a library imports at the top and never calls.
+
+This file imports nothing of the project: a script in another library's environment runs it by its
+path.
+"""
 
 from __future__ import annotations
 
 import importlib.abc
 import importlib.machinery
-import warnings
+import sys
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-# synthcity imports these at the top of modules that its privacy plugins never call.
-SYNTHCITY_ABSENT = [
+# synthcity imports these at the top of modules that its plugins for tables never call.
+SYNTHCITY = (
     "torchvision",
     "monai",
     "tsai",
@@ -30,7 +35,7 @@ SYNTHCITY_ABSENT = [
     "fastai",
     "fastcore",
     "be_great",
-]
+)
 
 
 class StandIn(ModuleType):
@@ -44,12 +49,15 @@ class StandIn(ModuleType):
         return type(name, (), {"__init__": lambda self, *_, **__: None})
 
 
-class StandInFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds stand-ins after everything that is installed."""
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds a stand-in for every module of some packages."""
+
+    def __init__(self, packages: Iterable[str]) -> None:
+        self.packages = frozenset(packages)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Find a module of a package that is not installed."""
-        if name.partition(".")[0] in SYNTHCITY_ABSENT:
+        """Find a module of one of the packages."""
+        if name.partition(".")[0] in self.packages:
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 
@@ -58,17 +66,11 @@ class StandInFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return StandIn(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Do nothing."""
+        """Leave it empty."""
 
 
-class OnlyRuntimeErrors:
-    """Stands in for the module warnings in DataSynthesizer.lib.PrivBayes.
-
-    That turns every later warning of the process into an error, to notice one of SciPy; with the
-    deprecations of today's pandas it would never get through.
-    """
-
-    @staticmethod
-    def filterwarnings(action: Any) -> None:
-        """Turn only the kind of warning into an error that the caller catches."""
-        warnings.filterwarnings(action, category=RuntimeWarning)
+def install(packages: Iterable[str]) -> None:
+    """Let those of the packages that are not installed be imported all the same."""
+    wanted = frozenset(packages)
+    if not any(isinstance(own, Finder) and own.packages >= wanted for own in sys.meta_path):
+        sys.meta_path.append(Finder(wanted))
