@@ -22,6 +22,7 @@ from typing import Any
 from syntharena.bench import config, plan, targets
 from syntharena.bench.cells import Cell
 from syntharena.bench.data import datasets
+from syntharena.bench.running.pool import THREAD_VARIABLES
 from syntharena.bench.search.trials import Division, Task, search
 from syntharena.bench.seeds import stream
 from syntharena.evaluators.intervals import of_seeds
@@ -37,14 +38,18 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=["magic_gamma", "california_housing"])
     parser.add_argument("--rows", type=int, default=600, help="that a search has")
     parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--trials", type=int, default=30, help="of a search, the defaults first")
     options = parser.parse_args()
+    # Like a cell. Trials are forks, which lack the threads of the process that they come from.
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     print("| generator | table | seed | defaults | one | several | CPU s |")
     print("|---|---|---|---|---|---|---|")
     for generator in options.generators:
         gains = []
         for table in options.tables:
             for seed in range(options.seeds):
-                values, seconds = compare(cell_of(generator, table, seed), options.rows)
+                cell = cell_of(generator, table, seed, options.trials)
+                values, seconds = compare(cell, options.rows)
                 gains.append(values["several"] - values["one"])
                 shown = [f"{value:.4f}" for value in values.values()]
                 took = " and ".join(f"{s:.0f}" for s in seconds.values())
@@ -53,9 +58,10 @@ def main() -> None:
         print(f"{generator}: {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]", flush=True)
 
 
-def cell_of(generator: str, table: str, seed: int) -> Cell:
+def cell_of(generator: str, table: str, seed: int, trials: int) -> Cell:
     """Return the cell whose search is looked at."""
     overrides = [f"generator={generator}", f"dataset={table}", f"seed={seed}", "tuning=optuna"]
+    overrides.append(f"tuning.trials={trials}")
     (cell,) = plan.Planner().cells(config.grid(overrides, multirun=False))
     return cell
 
@@ -63,7 +69,7 @@ def cell_of(generator: str, table: str, seed: int) -> Cell:
 def compare(cell: Cell, rows: int) -> tuple[dict[str, float], dict[str, float]]:
     """Return what each choice is worth on other rows, and the CPU seconds of both searches."""
     data = os.environ.get("SYNTHARENA_DATA")
-    dataset = datasets.load(cell.dataset, data_dir=data and Path(data))
+    dataset = datasets.load(cell.dataset, data_dir=Path(data) if data else None)
     order = stream(cell.seeds["split"], "divisions").permutation(len(dataset.table))
     train, others = (
         dataset.table.iloc[places].reset_index(drop=True)
