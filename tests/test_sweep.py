@@ -1,8 +1,12 @@
 """Sweeps on a pool: resume, kills, stops, races (faults F1, F3, F6)."""
 
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,7 +18,8 @@ from syntharena.bench.commands.status import status
 from syntharena.bench.data.datasets import DatasetError
 from syntharena.bench.running import sweep
 from syntharena.bench.running.local import Local
-from syntharena.bench.running.pool import Workplace, slots
+from syntharena.bench.running.pool import Workplace
+from syntharena.bench.running.processors import slots, taken
 from syntharena.bench.store import Store, StoreError
 
 pytestmark = pytest.mark.usefixtures("generators_can_be_imported")
@@ -152,6 +157,60 @@ def test_workers_never_share_processors_that_were_asked_for():
     assert slots([0, 1, 2, 3], 2, 2) == [(0, 1), (2, 3)]
     assert slots([4, 9], 2, 1) == [(4,), (9,)]
     assert slots([0, 1], 3, 1) == [(0, 1)] * 3
+
+
+@pytest.fixture
+def four(monkeypatch, tmp_path):
+    """A machine of four processors that nobody else has taken any of."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {2, 3, 5, 7})
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def test_the_least_taken_processors_are_taken(four):
+    with taken(1) as first, taken(2) as second:
+        assert (first, second) == ([2], [3, 5])
+        with taken(3) as third, taken(9) as fourth, taken(1) as fifth:
+            assert (third, fourth, fifth) == ([2, 3, 7], [2, 3, 5, 7], [5])
+        with taken(1) as sixth:
+            assert sixth == [7]
+    with taken(2) as seventh:
+        assert seventh == [2, 3]
+
+
+def test_who_is_killed_gives_his_processors_back(four, tmp_path):
+    code = (
+        "import os, sys, tempfile, time; from syntharena.bench.running.processors import taken;"
+        "tempfile.tempdir = sys.argv[1]; os.sched_getaffinity = lambda pid: {2, 3, 5, 7};"
+        "block = taken(3); print(block.__enter__(), flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"[2, 3, 5]\n"
+        with taken(2) as beside:
+            assert beside == [2, 7]
+        other.kill()
+        other.wait()
+    with taken(2) as after:
+        assert after == [2, 3]
+
+
+def test_where_nobody_can_be_asked_the_first_are_taken(four, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with taken(2) as first, taken(2) as second:
+        assert first == second == [2, 3]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a single processor")
+def test_sweeps_side_by_side_have_different_processors(make_cell, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    notes = tmp_path / "notes"
+    cells = [make_cell(hostile("Bound", note=str(notes)), seed=seed) for seed in range(2)]
+    store = Store(tmp_path / "runs")
+    place = Workplace(store.root, None, tmp_path / "cache")
+    with taken(1) as others:
+        sweep.run(cells, store, Local(1), place)
+    found = [json.loads(line) for line in notes.read_text().splitlines()]
+    assert len(found) == 2
+    assert all(len(own) == 1 and own != others for own in found)
 
 
 def kill_and_resume(make_cell, tmp_path, *, seeds, kills, seconds):

@@ -10,7 +10,8 @@ from ..numbers import check_whole
 from ..store import Store
 from .costs import Costs
 from .packs import packs
-from .pool import Event, Pool, Workplace, slots
+from .pool import Event, Pool, Workplace
+from .processors import slots, taken
 
 
 class Local:
@@ -61,26 +62,26 @@ class Local:
         int
             0: nothing is left to others.
         """
-        threads, cpus = self._slots(cells)
-        pool = Pool(place, cpus, threads, on_event)
-        try:
-            pool.run(iter(packs(cells, self.together)), stopping)
-        finally:
-            pool.close()
+        workers, threads = self._at_once(cells)
+        with taken(workers * threads) as processors:
+            pool = Pool(place, slots(processors, workers, threads), threads, on_event)
+            try:
+                pool.run(iter(packs(cells, self.together)), stopping)
+            finally:
+                pool.close()
         return 0
 
     def outline(self, cells: Sequence[Cell], place: Workplace) -> list[str]:
         """Return lines that say what ``run`` would do."""
         costs = Costs.of(Store(place.results))
-        _, cpus = self._slots(cells)
+        workers, _ = self._at_once(cells)
         hours = sum(map(costs.seconds, cells)) / 3600
-        lines = [f"{len(cells)} cells on this machine, {len(cpus)} at once"]
-        lines.append(f"about {hours:.1f} hours of cells, {hours / len(cpus):.1f} hours in all")
+        lines = [f"{len(cells)} cells on this machine, {workers} at once"]
+        lines.append(f"about {hours:.1f} hours of cells, {hours / workers:.1f} hours in all")
         return [*lines, *costs.guessed(cells)]
 
-    def _slots(self, cells: Sequence[Cell]) -> tuple[int, list[tuple[int, ...]]]:
-        """Return the threads of a cell, and the processors of each worker."""
+    def _at_once(self, cells: Sequence[Cell]) -> tuple[int, int]:
+        """Return how many cells run at once, and the threads of each."""
         threads = int(max(cell.limits["threads"] for cell in cells))
-        processors = sorted(os.sched_getaffinity(0))
-        workers = min(self.workers or max(1, len(processors) // threads), len(cells))
-        return threads, slots(processors, workers, threads)
+        workers = self.workers or max(1, len(os.sched_getaffinity(0)) // threads)
+        return min(workers, len(cells)), threads

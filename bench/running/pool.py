@@ -57,13 +57,6 @@ class Workplace:
     foreign: Sequence[dict[str, Any]] = ()
 
 
-def slots(processors: Sequence[int], workers: int, threads: int) -> list[tuple[int, ...]]:
-    """Give each worker its own processors; where there are too few, they share all."""
-    if workers * threads > len(processors):
-        return [tuple(processors)] * workers
-    return [tuple(processors[i * threads : (i + 1) * threads]) for i in range(workers)]
-
-
 class Pool:
     """The nursery, its workers, and the pack that each has in hand.
 

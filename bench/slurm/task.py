@@ -126,7 +126,7 @@ class Task:
         Where SLURM does not bind a job to its processors, no worker is bound: other jobs may be
         on any of them.
         """
-        from ..running.pool import slots
+        from ..running.processors import slots
 
         cpus, processors = self._submission.request.cpus, sorted(os.sched_getaffinity(0))
         workers = max(1, cpus // self._threads)
