@@ -1,5 +1,6 @@
 """Sweeps on a pool: resume, kills, stops, races (faults F1, F3, F6)."""
 
+import errno
 import json
 import os
 import random
@@ -195,6 +196,15 @@ def test_who_is_killed_gives_his_processors_back(four, tmp_path):
 
 def test_where_nobody_can_be_asked_the_first_are_taken(four, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with taken(2) as first, taken(2) as second:
+        assert first == second == [2, 3]
+
+
+def test_a_folder_without_locks_stops_no_sweep(four, monkeypatch):
+    def refuse(file, kind):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
     with taken(2) as first, taken(2) as second:
         assert first == second == [2, 3]
 

@@ -12,8 +12,7 @@ def test_searches_of_one_trial_choose_the_defaults_whatever_the_divisions():
     command = [sys.executable, SCRIPT, "cart", "--tables", "german_credit", "--rows", "100"]
     ran = subprocess.run(
         [*command, "--seeds", "2", "--trials", "1"],
-        env=os.environ
-        | {"OMP_NUM_THREADS": "2"},  # XGBoost would start threads, and forks lack them
+        env=os.environ | {"OMP_NUM_THREADS": "2"},  # threads that forks would lack
         capture_output=True,
         text=True,
         timeout=300,

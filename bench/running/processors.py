@@ -52,12 +52,10 @@ def _lock(name: str, held: contextlib.ExitStack) -> bool:
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         file = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError:
-        return True  # nobody can be asked
-    try:
+        held.callback(os.close, file)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(file)
         return False
-    held.callback(os.close, file)
+    except OSError:  # no folder, or one without locks: nobody can be asked
+        return True
     return True
