@@ -3,11 +3,12 @@
 With ``--page`` it is put into a page, between ``<!-- table -->`` and ``<!-- /table -->``.
 
 RESULTS holds cells of generators with defaults and with tuned hyperparameters. A line is a
-generator on a dataset, over the seeds that both have. The objective is what a search maximises, the
-mean of a utility and a fidelity metric, here on the holdout, which no search has seen: with
-defaults, tuned, and the mean difference with its 95 % interval (Student's t, one difference for
-each seed). It "helps" or "harms" where the interval is on one side of 0; a single seed shows
-neither.
+generator on a dataset, over the seeds that both have; the last are generators on all datasets,
+each seed with its mean over them. The objective is what a search maximises, the mean of a utility
+and a fidelity metric, here on the holdout, which no search has seen: with defaults, tuned, and the
+mean difference with its 95 % interval (Student's t, one difference for each seed). It "helps" or
+"harms" where the interval is on one side of 0; a single seed shows neither. Trials are those that
+ended, not one that the end of the search interrupted.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from syntharena.bench.canonical import digest
 from syntharena.bench.store import Store
 from syntharena.evaluators.intervals import of_seeds
 
+ALL = "all"
 HEADS = ("dataset", "generator", "seeds", "trials", "CPU s", "default", "tuned", "difference")
 ON_PAGE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- /table -->)", re.DOTALL)
 
@@ -36,9 +38,10 @@ class Gain:
 
     dataset: str
     generator: str
+    seeds: tuple[int, ...]
     defaults: list[float]
     tuned: list[float]
-    trials: list[int]
+    trials: list[float]
     seconds: list[float]
 
     @property
@@ -93,13 +96,39 @@ def gain(defaults: Mapping[str, Mapping[str, Any]], tuned: list[Mapping[str, Any
     return Gain(
         before[0]["names"]["dataset"],
         before[0]["names"]["generator"],
+        tuple(map(seed_of, tuned)),
         *(
             [objective(record, by) for record, by in zip(records, tuned, strict=True)]
             for records in (before, tuned)
         ),
-        [len(record["tuning"]["trials"]) for record in tuned],
+        [ended(record["tuning"]["trials"]) for record in tuned],
         [record["cost"]["tuning_cpu_seconds"] for record in tuned],
     )
+
+
+def ended(trials: Iterable[Mapping[str, Any]]) -> int:
+    """Count the trials that a search had time for."""
+    return sum(trial["state"] != "unfinished" for trial in trials)
+
+
+def over_datasets(found: Iterable[Gain]) -> list[Gain]:
+    """Return the means over datasets, of the generators that have several with equal seeds."""
+    by_generator = defaultdict(list)
+    for one in found:
+        by_generator[one.generator].append(one)
+    return [
+        Gain(
+            ALL,
+            generator,
+            ours[0].seeds,
+            *(
+                np.mean([getattr(one, name) for one in ours], axis=0).tolist()
+                for name in ("defaults", "tuned", "trials", "seconds")
+            ),
+        )
+        for generator, ours in sorted(by_generator.items())
+        if len(ours) > 1 and len({one.seeds for one in ours}) == 1
+    ]
 
 
 def seed_of(record: Mapping[str, Any]) -> int:
@@ -144,7 +173,7 @@ def line(found: Gain) -> str:
 def table(found: list[Gain]) -> str:
     """Return the table, as Markdown."""
     heads = f"| {' | '.join(HEADS)} | |\n|---|---|{'---:|' * (len(HEADS) - 2)}---|\n"
-    return heads + "".join(f"{line(one)}\n" for one in found)
+    return heads + "".join(f"{line(one)}\n" for one in found + over_datasets(found))
 
 
 def with_table(page: str, found: list[Gain]) -> str:

@@ -23,7 +23,11 @@ def record(seed, utility, trend=0.9, *, tuned=False, metric="tstr_xgboost_auroc_
             "binary": ["tstr_xgboost_auroc_score", "trend_score"],
             "regression": ["tstr_xgboost_r2_score", "trend_score"],
         }
-        trials = [{"metrics": {}}, {"metrics": {**measured, "photocopy_error": 0.0}}]
+        trials = [
+            {"state": "complete", "metrics": {**measured, "photocopy_error": 0.0}},
+            {"state": "failed", "metrics": {}},
+            {"state": "unfinished", "metrics": {}},
+        ]
         found["cell"]["tuning"] = {"search": {"objective": objective}}
         found |= {"tuning": {"trials": trials}, "cost": {"tuning_cpu_seconds": 60.0 + seed}}
     return found
@@ -74,11 +78,39 @@ def test_cells_are_paired_by_what_they_are_and_not_by_their_names():
             made["cell"]["budget"] = {"epsilon": epsilon}
             made["names"]["generator"] = f"cart (min_leaf=3{', tuned, 9 trials' * tuned})"
             if tuned:
-                made["tuning"]["trials"] = [{"metrics": {}}]
+                made["tuning"]["trials"] = [{"state": "failed", "metrics": {}}]
             records.append(made)
     found = tuning_gain.gains(records)
     assert [one.generator for one in found] == ["cart (min_leaf=3)"] * 2
     assert [one.differences for one in found] == [pytest.approx([0.05]), pytest.approx([0.1])]
+
+
+def on(dataset, records):
+    for one in records:
+        one["names"]["dataset"] = one["cell"]["dataset"] = dataset
+    return records
+
+
+def test_each_seed_counts_with_its_mean_over_datasets():
+    """Gains of .1 and of .3 or .2: with their means, .2 and .15, by half (one of two metrics)."""
+    records = []
+    for dataset, gained in (("one", (0.1, 0.1)), ("two", (0.3, 0.2))):
+        made = [record(seed, 0.5) for seed in range(2)]
+        made += [record(seed, 0.5 + gain, tuned=True) for seed, gain in enumerate(gained)]
+        records += on(dataset, made)
+    found = tuning_gain.gains(records)
+    (mean,) = tuning_gain.over_datasets(found)
+    assert (mean.dataset, mean.generator) == ("all", "cart")
+    assert mean.differences == pytest.approx([0.1, 0.075])
+    assert (mean.trials, mean.seconds) == ([2, 2], [60.0, 61.0])
+    assert tuning_gain.line(mean) in tuning_gain.table(found)
+
+
+def test_one_dataset_or_unequal_seeds_have_no_mean_over_datasets():
+    one = on("one", [record(0, 0.5), record(0, 0.6, tuned=True)])
+    two = on("two", [record(1, 0.5), record(1, 0.6, tuned=True)])
+    assert tuning_gain.over_datasets(tuning_gain.gains(one)) == []
+    assert tuning_gain.over_datasets(tuning_gain.gains(one + two)) == []
 
 
 def test_the_page_says_what_the_records_say():
