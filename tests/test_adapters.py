@@ -128,7 +128,7 @@ def test_a_finite_epsilon_is_accounted_for_or_refused(run, name):
 
 @pytest.mark.parametrize("name", CHECKED)
 def test_it_keeps_the_contract_on_tables_of_all_kinds(settled, name):
-    findings = list(check.generator(settled(OPTIONS["generator"][name])))
+    findings = list(check.generator(settled(OPTIONS["generator"][name]), seconds=300))
     assert {f.name for f in findings if f.outcome == "fail"} == CHECKED[name]
     assert sum(f.outcome == "pass" for f in findings) >= 5
 

@@ -234,6 +234,7 @@ def test_a_forged_number_is_found_by_executing_the_cell_again(syntharena, tmp_pa
         (["run", "generator=cart", "dataset=adult", "scenario.split=odd"], "unknown split 'odd'"),
         (["run", "generator=cart", "dataset=adult", "scenario.fractions.train=2"], "fractions"),
         (["check", "seed=1"], "nothing to check"),
+        (["check", "generator=cart", "--seconds", "0"], "--seconds must be positive, got 0"),
         (["leaderboard", "--from-mlflow", "sqlite:///nope.db"], "--from-mlflow must name"),
         (["leaderboard"], "--results must be a folder"),
         (["status"], "no sweep has been run"),

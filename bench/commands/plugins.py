@@ -48,22 +48,26 @@ def check_verb(verbs: Any) -> None:
         "  syntharena check -m generator='glob(*)'",
     )
     grid_options(verb)
+    verb.add_argument("--seconds", type=float, help="how long one check may take, by default 60")
     verb.add_argument("overrides", nargs="+", metavar="KEY=VALUE", help="what is checked")
 
 
 def _check(options: argparse.Namespace) -> int:
-    from .. import plan
+    from .. import check, plan
 
+    seconds = check.SECONDS if options.seconds is None else options.seconds
+    if not seconds > 0:
+        raise ValueError(f"--seconds must be positive, got {seconds:g}")
     points = points_of(options)
     planner = plan.Planner(options.config_dir)
-    reports = [report for point in points for report in _findings(point.config, planner)]
+    reports = [report for point in points for report in _findings(point.config, planner, seconds)]
     if not reports:
         raise ValueError("nothing to check: name generator=..., +evaluator=... or dataset=...")
     failed = [terminal.show_findings(title, findings) for title, findings in reports]
     return int(any(failed))
 
 
-def _findings(config: dict[str, Any], planner: Any) -> Iterator[tuple[str, Any]]:
+def _findings(config: dict[str, Any], planner: Any, seconds: float) -> Iterator[tuple[str, Any]]:
     """Yield a title and the findings for each thing that a configuration names."""
     from .. import check, plan
     from ..foreign import servers
@@ -73,10 +77,11 @@ def _findings(config: dict[str, Any], planner: Any) -> Iterator[tuple[str, Any]]
         if (config.get(kind) or {}).get("_target_"):
             spec = planner.resolved(config[kind])
             servers.start(servers.prepare([spec], folders.cache, terminal.say_progress))
-            yield _title(kind, spec), findings(spec)
+            yield _title(kind, spec), findings(spec, seconds)
     if "columns" in config["dataset"] or config["dataset"]["path"]:
         spec = planner.dataset(config["dataset"])
-        yield f"dataset {spec['name']}", check.dataset(spec, folders.data, folders.cache)
+        found = check.dataset(spec, folders.data, folders.cache, seconds)
+        yield f"dataset {spec['name']}", found
 
 
 def _title(kind: str, spec: dict[str, Any]) -> str:
