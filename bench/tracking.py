@@ -1,10 +1,9 @@
 """MLflow: a live view of what runs, and a copy of what the Store holds.
 
 A cell is a parent run with the child runs ``tune`` (after a search), ``train``, ``sample`` and
-``evaluate``. One thread of the
-launching process writes them all, so any number of workers lose nothing and no two processes write
-one database. The Store stays the truth: a tracker that fails says so once and the sweep goes on;
-``rebuild`` makes the whole database again from the Store.
+``evaluate``. One thread of the launching process writes them all, so any number of workers lose
+nothing and no two processes write one database. The Store stays the truth: a tracker that fails
+says so once and the sweep goes on; ``rebuild`` makes the whole database again from the Store.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ import logging
 import math
 import os
 import queue
+import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ from typing import Any
 
 from .canonical import digest, dumps
 from .cells import Cell
+from .files import publish
 from .mounts import network_kind
 from .running.sweep import Progress
 from .statuses import ENDED_WELL
@@ -437,7 +439,25 @@ def _client(uri: str) -> Any:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)  # its migrations are no news
     mlflow.set_tracking_uri(uri)
+    database = Path(uri.removeprefix(SQLITE))
+    if uri.startswith(SQLITE) and not database.exists():
+        publish(database, _empty_database())
     return MlflowClient(uri)
+
+
+def _empty_database() -> bytes:
+    """Return a database with MLflow's tables.
+
+    MLflow makes them one by one in seconds and mends none that it was killed over, so they are made
+    where nobody else looks.
+    """
+    from mlflow.tracking import MlflowClient
+
+    with tempfile.TemporaryDirectory(prefix="mlflow") as folder:
+        database = Path(folder, "mlflow.db")
+        MlflowClient(f"{SQLITE}{database}").search_experiments(max_results=1)
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            return connection.serialize()
 
 
 def _outcome_tags(record: Mapping[str, Any]) -> dict[str, Any]:

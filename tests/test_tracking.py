@@ -1,9 +1,11 @@
 """MLflow: live, complete, rebuildable, and never in the way (fault F13)."""
 
+import os
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("generators_can_be_imported")
 def empty_database(tmp_path_factory):
     """An MLflow database without runs; making one takes seconds, copying it none."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    tracking._client(f"sqlite:///{path}").search_experiments()
+    tracking._client(f"sqlite:///{path}")
     return path
 
 
@@ -181,6 +183,26 @@ def test_a_lost_database_is_rebuilt_from_the_store(store, uri, make_cell, tmp_pa
     fresh_process("leaderboard", "--from-mlflow", uri, "--out", tmp_path / "b")
     for page in (tmp_path / "a").iterdir():
         assert page.read_bytes() == (tmp_path / "b" / page.name).read_bytes()
+
+
+def test_who_is_killed_while_the_database_is_made_leaves_none(store, make_cell, tmp_path):
+    store.prepare()
+    uri = tracking.tracking_uri(None, store.root)
+    making = tmp_path / "making"
+    making.mkdir()
+    code = f"from syntharena.bench import tracking; tracking._client({uri!r})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | {"TMPDIR": str(making)}
+    )
+    while not any(path.stat().st_size for path in making.glob("*/mlflow.db")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not list(store.root.glob("mlflow.db*"))
+    progress, warnings = run(store, [make_cell(slow())], uri)
+    assert (dict(progress.counts), warnings) == ({"ok": 1}, [])
+    assert len(tracking.read(uri, "syntharena")[0]) == 1
 
 
 def test_a_corrupt_database_warns_once_and_the_sweep_ends(store, make_cell):
