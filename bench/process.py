@@ -211,7 +211,8 @@ class _Watch:
         self._head = b""
         self._tail = b""
         self._log_bytes = 0
-        self._base_mib = forked_mib(os.getpid())
+        # Not all that this process holds is copied to the child, which may have begun to work.
+        self._base_mib = min(forked_mib(os.getpid()), forked_mib(child))
         self._deadline = time.monotonic() + (limits.seconds or float("inf"))
         self._oom_kills = _kernel_oom_kills()
         self._over = 0  # looks in a row that found too much memory

@@ -109,9 +109,9 @@ def test_memory_beyond_the_limit_ends_in_oom():
     assert 300 < outcome.peak_rss_mib < 3000
 
 
-@pytest.mark.parametrize("shared", [0, 400_000_000])
-def test_memory_of_descendants_counts(shared):
-    """Also if this process has shared memory, without which a child begins."""
+@pytest.mark.parametrize("kind", ["none", "shared", "not inherited"])
+def test_memory_of_descendants_counts(kind):
+    """Also if this process has memory without which a child begins."""
 
     def task(report):
         for _ in range(3):
@@ -121,9 +121,13 @@ def test_memory_of_descendants_counts(shared):
                 del hoard
         time.sleep(60)
 
-    with mmap.mmap(-1, max(shared, 1)) as memory:
-        memory.write(bytes(shared))
-        outcome = process.run(task, Limits(memory_mib=300, seconds=20))
+    size = 1 if kind == "none" else 400_000_000
+    private = mmap.MAP_PRIVATE if kind == "not inherited" else mmap.MAP_SHARED
+    with mmap.mmap(-1, size, flags=private | mmap.MAP_ANONYMOUS) as memory:
+        memory.write(bytes(size))
+        if kind == "not inherited":
+            memory.madvise(mmap.MADV_DONTFORK)
+        outcome = process.run(task, Limits(memory_mib=300, seconds=10))
     assert outcome.ended == "oom"
 
 
