@@ -34,10 +34,14 @@ ON_PAGE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- /table -->)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Gain:
-    """A generator on a dataset, default beside tuned: a value for each seed that has both."""
+    """A generator on a dataset, default beside tuned: a value for each seed that has both.
+
+    ``row`` tells generators and budgets of one name apart.
+    """
 
     dataset: str
     generator: str
+    row: str
     seeds: tuple[int, ...]
     defaults: list[float]
     tuned: list[float]
@@ -96,6 +100,7 @@ def gain(defaults: Mapping[str, Mapping[str, Any]], tuned: list[Mapping[str, Any
     return Gain(
         before[0]["names"]["dataset"],
         before[0]["names"]["generator"],
+        digest([before[0]["cell"][part] for part in ("generator", "budget")]),
         tuple(map(seed_of, tuned)),
         *(
             [objective(record, by) for record, by in zip(records, tuned, strict=True)]
@@ -112,21 +117,22 @@ def ended(trials: Iterable[Mapping[str, Any]]) -> int:
 
 
 def over_datasets(found: Iterable[Gain]) -> list[Gain]:
-    """Return the means over datasets, of the generators that have several with equal seeds."""
-    by_generator = defaultdict(list)
+    """Return the means over datasets, of the rows that have several with equal seeds."""
+    rows = defaultdict(list)
     for one in found:
-        by_generator[one.generator].append(one)
+        rows[one.generator, one.row].append(one)
     return [
         Gain(
             ALL,
             generator,
+            row,
             ours[0].seeds,
             *(
                 np.mean([getattr(one, name) for one in ours], axis=0).tolist()
                 for name in ("defaults", "tuned", "trials", "seconds")
             ),
         )
-        for generator, ours in sorted(by_generator.items())
+        for (generator, row), ours in sorted(rows.items())
         if len(ours) > 1 and len({one.seeds for one in ours}) == 1
     ]
 

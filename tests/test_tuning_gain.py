@@ -14,7 +14,7 @@ def record(seed, utility, trend=0.9, *, tuned=False, metric="tstr_xgboost_auroc_
     measured = {metric: utility, "trend_score": trend}
     found = {
         "names": {"dataset": "toy", "generator": f"cart{' (tuned, 9 trials)' * tuned}"},
-        "cell": {"seeds": {"train": seed}},
+        "cell": {"seeds": {"train": seed}, "generator": {}, "budget": {}},
         "metrics": {**measured, "shape_score": 0.5},
         "cost": {},
     }
@@ -104,6 +104,21 @@ def test_each_seed_counts_with_its_mean_over_datasets():
     assert mean.differences == pytest.approx([0.1, 0.075])
     assert (mean.trials, mean.seconds) == ([2, 2], [60.0, 61.0])
     assert tuning_gain.line(mean) in tuning_gain.table(found)
+
+
+def test_budgets_of_one_generator_have_means_of_their_own():
+    records = []
+    for dataset in ("one", "two"):
+        for epsilon, gained in (("1.0", 0.1), ("10.0", 0.2)):
+            made = [record(0, 0.5), record(0, 0.5 + gained, tuned=True)]
+            for one in on(dataset, made):
+                one["cell"]["budget"] = {"epsilon": epsilon}
+            records += made
+    found = tuning_gain.gains(records)
+    means = tuning_gain.over_datasets(found)
+    assert sorted(mean.differences[0] for mean in means) == pytest.approx([0.05, 0.1])
+    of_one_dataset = [gain for gain in found if gain.dataset == "one"]
+    assert tuning_gain.over_datasets(of_one_dataset) == []
 
 
 def test_one_dataset_or_unequal_seeds_have_no_mean_over_datasets():
