@@ -51,14 +51,20 @@ def tracking_uri(uri: str | None, results: Path) -> str | None:
     """
     if uri == "none":
         return None
-    found = uri or f"sqlite:///{results / 'mlflow.db'}"
-    kind = found.startswith(SQLITE) and network_kind(Path(found.removeprefix(SQLITE)).absolute())
-    if kind:
+    found = uri or f"{SQLITE}{results / 'mlflow.db'}"
+    database = database_of(found)
+    if database and (kind := network_kind(database.absolute())):
         raise DatabaseError(
             f"SQLite must be on a disk of this machine, got {found!r} on a network file system "
             f"({kind}); name a server or sqlite:////tmp/mlflow.db"
         )
     return found
+
+
+def database_of(uri: str) -> Path | None:
+    """Return the file of a SQLite database, and None for any other tracking URI."""
+    file, _, _ = uri.removeprefix(SQLITE).partition("?")  # options of the connection
+    return Path(file) if uri.startswith(SQLITE) else None
 
 
 class DatabaseError(ValueError):
@@ -148,7 +154,7 @@ class _Journal:
     def __init__(self, root: Path, uri: str, experiment: str) -> None:
         self._path = root / f"mlflow-{digest([uri, experiment])[:12]}.logged"
         self._lock: int | None = None
-        if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
+        if (database := database_of(uri)) and not database.exists():
             self.clear()  # the database is lost, and what it held with it
 
     def hold(self) -> bool:
@@ -370,8 +376,7 @@ def rebuild(store: Store, uri: str, experiment: str) -> int:
 
     A local database is made anew; on a server the experiment's runs are deleted first.
     """
-    database = Path(uri.removeprefix(SQLITE))
-    if uri.startswith(SQLITE):
+    if database := database_of(uri):
         for suffix in ("", "-wal", "-shm", "-journal"):
             database.with_name(database.name + suffix).unlink(missing_ok=True)
     journal = _Journal(store.root, uri, experiment)
@@ -395,7 +400,7 @@ def read(uri: str, experiment: str) -> tuple[list[dict[str, Any]], list[dict[str
     ValueError
         If there is no such experiment.
     """
-    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
+    if (database := database_of(uri)) and not database.exists():
         raise ValueError(f"--from-mlflow must name an MLflow store, got {uri!r}")
     client = _client(uri)
     found = client.get_experiment_by_name(experiment)
@@ -439,8 +444,7 @@ def _client(uri: str) -> Any:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)  # its migrations are no news
     mlflow.set_tracking_uri(uri)
-    database = Path(uri.removeprefix(SQLITE))
-    if uri.startswith(SQLITE) and not database.exists():
+    if (database := database_of(uri)) and not database.exists():
         publish(database, _empty_database())
     return MlflowClient(uri)
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import searched
@@ -203,6 +204,19 @@ def test_who_is_killed_while_the_database_is_made_leaves_none(store, make_cell, 
     progress, warnings = run(store, [make_cell(slow())], uri)
     assert (dict(progress.counts), warnings) == ({"ok": 1}, [])
     assert len(tracking.read(uri, "syntharena")[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "file"),
+    [
+        ("sqlite:///runs/mlflow.db", "runs/mlflow.db"),
+        ("sqlite:////tmp/mlflow.db?timeout=60", "/tmp/mlflow.db"),
+        ("http://127.0.0.1:5000", None),
+        ("postgresql://host/name", None),
+    ],
+)
+def test_the_file_of_a_database_is_read_off_its_uri(uri, file):
+    assert tracking.database_of(uri) == (file and Path(file))
 
 
 def test_a_corrupt_database_warns_once_and_the_sweep_ends(store, make_cell):
